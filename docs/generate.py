@@ -1,0 +1,74 @@
+"""Writes the documentation that follows from the code: `python docs/generate.py`, or `--check` to compare only.
+
+docs/mapping.md                  the mapping tables
+docs/settings.md                 every app setting
+docs/salesforce-event.schema.json   the webhook's JSON envelope
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+DOCS = Path(__file__).resolve().parent
+sys.path.insert(0, str(DOCS.parent))
+
+
+def documents() -> dict[str, str]:
+    """File name → what it must hold."""
+    from integration.mapping.document import render
+
+    return {
+        "mapping.md": render(),
+        "settings.md": settings_page(),
+        "salesforce-event.schema.json": event_schema(),
+    }
+
+
+def event_schema() -> str:
+    from integration.salesforce.events import ENVELOPE
+
+    schema = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": "salesforce-event.schema.json",
+        **ENVELOPE.json_schema(),
+    }
+    return json.dumps(schema, indent=2) + "\n"
+
+
+def settings_page() -> str:
+    from integration.settings import describe_settings
+
+    lines = [
+        "# App settings",
+        "",
+        "Generated from `integration/settings.py`. Empty values count as not set. All mistakes are reported together",
+        "when the app starts.",
+    ]
+    group = ""
+    for row in describe_settings():
+        if row.group != group:
+            group = row.group
+            lines += ["", f"## {group}", "", "| App setting | Default | Meaning |", "|---|---|---|"]
+        default = f"`{row.default}`" if row.default else "none" if row.optional else "**needed**"
+        lines.append(f"| `{row.name}` | {default} | {row.meaning} |")
+    return "\n".join(lines) + "\n"
+
+
+def main(arguments: list[str]) -> int:
+    stale = []
+    for name, text in documents().items():
+        path = DOCS / name
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            stale.append(name)
+            if "--check" not in arguments:
+                path.write_text(text, encoding="utf-8")
+    if "--check" in arguments and stale:
+        print("out of date, run `make docs`: " + ", ".join(stale))
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

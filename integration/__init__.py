@@ -1,0 +1,1 @@
+"""Keeps Salesforce and Dynamics 365 Finance & Operations in step."""

@@ -1,0 +1,223 @@
+"""Flow 1, Salesforce → F&O: an account becomes, and stays, a customer.
+
+Failure policy: retry 3×, then dead letter (spec 1). What a person must decide goes to review: several
+customers for one account, a customer in another company than the rule says, a number that belongs to
+somebody else, or a customer that is gone. A deleted account leaves its customer untouched; a merged one
+is handled as the account it was merged into.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from integration.errors import RecordNeedsReview, SystemName
+from integration.flows.customers import COMPANY, NUMBER, Customer, Customers, Match, Sought
+from integration.flows.flow import Write
+from integration.flows.outcomes import Moved, Skipped
+from integration.mapping.accounts import AccountMapping, MappedAccount, account_mapping
+from integration.salesforce.errors import DuplicateRecord
+from integration.salesforce.soql import in_list, select
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from integration.d365.client import D365Client
+    from integration.flows.flow import Record
+    from integration.mapping.customisation import Customisation
+    from integration.recovery.decisions import FailurePolicy
+    from integration.salesforce.client import SalesforceClient
+    from integration.settings import Settings
+    from integration.state.intents import CreateIntents
+
+OBJECT = "Account"
+_SEPARATOR = "|"
+
+
+@dataclass(frozen=True, slots=True)
+class WantedCustomer:
+    """An account in F&O's terms, and which customer it names itself."""
+
+    account_id: str
+    account: MappedAccount
+    sought: Sought
+
+    @property
+    def company(self) -> str:
+        return self.account.company
+
+
+class AccountFlow:
+    name = "accounts"
+    systems: tuple[SystemName, ...] = ("salesforce", "d365")
+
+    def __init__(
+        self,
+        settings: Settings,
+        customisation: Customisation,
+        salesforce: SalesforceClient,
+        d365: D365Client,
+        intents: CreateIntents,
+        policy: FailurePolicy,
+    ) -> None:
+        self.policy = policy
+        self._salesforce = salesforce
+        self._creation = settings.app.customer_creation
+        self._numbering = settings.app.customer_numbering
+        self._number_field = settings.salesforce.customer_number_field
+        self._mapping: AccountMapping = account_mapping(
+            customisation,
+            default_company=settings.d365.company,
+            salesforce_id_field=settings.d365.salesforce_id_field,
+            customer_number_field=self._number_field,
+        )
+        self._one_company = self._mapping.companies.is_single_company
+        self._customers = Customers(d365, intents, settings, self._mapping.table.target_fields())
+        self._fields: tuple[str, ...] | None = None
+
+    async def read(self, keys: list[str]) -> Mapping[str, Record | Skipped | Moved | Exception]:
+        fields = await self._source_fields()
+        found: dict[str, Record | Skipped | Moved | Exception] = {}
+        found.update(await self._salesforce.retrieve(OBJECT, keys, fields))
+        missing = [key for key in keys if key not in found]
+        if missing:
+            found.update(await self._gone(missing))
+        return found
+
+    async def _source_fields(self) -> tuple[str, ...]:
+        """Fields that an org has only with some feature are asked for where describe shows them."""
+        if self._fields is None:
+            described = await self._salesforce.describe(OBJECT)
+            available = {field["name"] for field in described["fields"]}
+            needed = ("Id", self._number_field, *self._mapping.source_fields(available))
+            self._fields = tuple(dict.fromkeys(needed))
+        return self._fields
+
+    async def _gone(self, keys: list[str]) -> dict[str, Skipped | Moved]:
+        """Deleted or merged, on positive evidence only; what no query shows stays "not-found"."""
+        query = select(OBJECT, ("Id", "IsDeleted", "MasterRecordId"), where=in_list("Id", keys))
+        gone: dict[str, Skipped | Moved] = {}
+        async for row in self._salesforce.query(query, include_deleted=True):
+            if row.get("MasterRecordId"):
+                gone[row["Id"]] = Moved(row["MasterRecordId"], row["MasterRecordId"])
+            elif row.get("IsDeleted"):
+                gone[row["Id"]] = Skipped("deleted-in-salesforce")
+        return gone
+
+    def root_of(self, record: Record) -> str:
+        return str(record["Id"])
+
+    def wanted(self, record: Record) -> WantedCustomer | Skipped:
+        if reason := self._mapping.skip_reason(record):
+            return Skipped(reason)
+        account = self._mapping.map(record)
+        sought = self._sought(record.get(self._number_field), account.company)
+        return WantedCustomer(str(record["Id"]), account, sought)
+
+    def _sought(self, named: str | None, company: str) -> Sought:
+        """With several companies the number carries its own: `usmf|US-000123` (design, idea 5)."""
+        if not named:
+            return Sought(None, company)
+        own, separator, number = named.partition(_SEPARATOR)
+        return Sought(number, own.lower()) if separator else Sought(named, company)
+
+    async def find(
+        self, wanted: Mapping[str, WantedCustomer]
+    ) -> Mapping[str, Match | Exception | None]:
+        return await self._customers.find({key: want.sought for key, want in wanted.items()})
+
+    def compare(self, wanted: WantedCustomer, current: Match | None) -> Write | Skipped | None:
+        customer = self._match(wanted, current)
+        if customer is None:
+            return self._creation_of(wanted)
+        differences = tuple(self._mapping.table.differences(wanted.account.mapped, customer.record))
+        if not differences:
+            return None
+        values = {change.field: change.new for change in differences}
+        return Write("update", values, customer.key, customer.etag, differences)
+
+    def _match(self, wanted: WantedCustomer, current: Match | None) -> Customer | None:
+        """The one customer of the account, None where there is none. Never guesses."""
+        if current is None:
+            return None
+        if len(current.by_id) > 1:
+            numbers = ", ".join(f"{c.number} in {c.company}" for c in current.by_id)
+            raise _review(
+                "several-customers", f"customers {numbers} all carry the id of this account"
+            )
+        if current.by_id:
+            customer = current.by_id[0]
+            if customer.company != wanted.company:
+                raise _review(
+                    "other-company",
+                    f"customer {customer.number} is in {customer.company}, the rule says"
+                    f" {wanted.company}; move the customer or change the account or the rule",
+                )
+            return customer
+        return self._match_by_number(wanted, current)
+
+    def _match_by_number(self, wanted: WantedCustomer, current: Match) -> Customer | None:
+        customer = current.by_number
+        if customer is None:
+            if wanted.sought.number is None:
+                return None
+            raise _review(
+                "customer-gone",
+                f"the account names customer {wanted.sought.number}, which does not exist in"
+                f" {wanted.sought.company}; clear {self._number_field} to have a new one created",
+            )
+        if owner := customer.record.get(self._customers.id_field):
+            raise _review(
+                "number-of-other-account",
+                f"customer {customer.number} in {customer.company} belongs to account {owner}",
+            )
+        return customer
+
+    def _creation_of(self, wanted: WantedCustomer) -> Write | Skipped:
+        if self._creation != "on":
+            off = "customer-creation-off" if self._creation == "off" else "customer-awaits-match"
+            return Skipped(off)
+        values = {COMPANY: wanted.company, **wanted.account.mapped.for_creation()}
+        if self._numbering == "salesforce-id":
+            values[NUMBER] = wanted.account_id
+        return Write("create", values)
+
+    async def write(
+        self, changes: Mapping[str, Write], buckets: Mapping[str, str]
+    ) -> Mapping[str, Record | Exception]:
+        return await self._customers.write(changes, buckets)
+
+    def back(self, record: Record, written: Record | None, current: Match | None) -> Record:
+        """The customer number, where the account does not hold it yet."""
+        customer = Customer.of(written) if written else _only(current)
+        if customer is None:
+            return {}
+        number = customer.number
+        if not self._one_company:
+            number = f"{customer.company}{_SEPARATOR}{number}"
+        return {} if record.get(self._number_field) == number else {self._number_field: number}
+
+    async def write_back(self, fields: Mapping[str, Record]) -> Mapping[str, Exception]:
+        rows = [{"Id": key, **values} for key, values in fields.items()]
+        results = await self._salesforce.update_many(OBJECT, rows)
+        errors: dict[str, Exception] = {}
+        for key, result in zip(fields, results, strict=True):
+            if isinstance(result.error, DuplicateRecord):
+                errors[key] = _review(
+                    "number-on-other-account",
+                    f"another account already holds this customer number: {result.error.description}",
+                )
+            elif result.error is not None:
+                errors[key] = result.error
+        return errors
+
+
+def _only(current: Match | None) -> Customer | None:
+    """The match that `compare` accepted."""
+    if current is None:
+        return None
+    return current.by_id[0] if current.by_id else current.by_number
+
+
+def _review(reason: str, description: str) -> RecordNeedsReview:
+    return RecordNeedsReview(description, reason=reason, system="d365")

@@ -1,0 +1,249 @@
+"""Takes one message of the queue `changes` to its end: handled, put back, or kept with its reason.
+
+Only trouble of Service Bus itself is raised (the broker then delivers again); everything else ends in one
+of: in step, skipped, a scheduled copy, a dead letter. So a message is never lost and never runs in circles
+(design, idea 4).
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from random import Random
+from typing import TYPE_CHECKING, Any, Protocol
+
+from integration import telemetry
+from integration.deadline import deadline
+from integration.errors import SystemTrouble, Unreachable
+from integration.flows.batcher import Batcher
+from integration.flows.engine import converge
+from integration.flows.outcomes import Failed, Moved, Outcome, Skipped, Synced, WouldChange
+from integration.messaging.dead_letters import DeadLetter
+from integration.messaging.hints import Hint, UnknownHintVersion, bucket_of
+from integration.recovery.decisions import EndState, RetryLater, decide
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from integration.flows.flow import Flow
+    from integration.recovery.gate import SystemGate
+
+# A rolling update takes minutes; a version still unknown after these waits is not coming.
+_VERSION_TRIES = 4
+_VERSION_WAIT = 60.0
+
+
+class Outbox(Protocol):
+    """Where hints go next; `messaging.service_bus.Queues` in production."""
+
+    async def send_hints(self, hints: list[Hint]) -> None: ...
+    async def schedule(self, hint: Hint, delay: float) -> None: ...
+    async def schedule_raw(
+        self, body: bytes, *, session: str, message_id: str, delay: float
+    ) -> None: ...
+    async def dead_letter(self, letter: DeadLetter) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class FlowEntry:
+    """A flow, what it listens to, and its switch: on, dry (log the differences only) or off (park)."""
+
+    flow: Flow[Any, Any]
+    source: str
+    object: str
+    switch: str
+
+
+class Dispatcher:
+    def __init__(
+        self,
+        flows: list[FlowEntry],
+        outbox: Outbox,
+        gate: SystemGate,
+        *,
+        buckets: int,
+        batch_seconds: float,
+        window: float,
+        batch_size: int,
+        park_seconds: float,
+        random: Random | None = None,
+    ) -> None:
+        self._by_name = {entry.flow.name: entry for entry in flows}
+        self._by_object = {(entry.source, entry.object): entry for entry in flows}
+        self._outbox = outbox
+        self._gate = gate
+        self._buckets = buckets
+        self._batch_seconds = batch_seconds
+        self._park_seconds = park_seconds
+        self._random = random or Random()  # noqa: S311 - jitter, not a secret
+        self._batcher = Batcher(self._run, window=window, size=batch_size)
+
+    async def handle(self, body: bytes, *, session: str, message_id: str) -> None:
+        """Returns when the message may be completed. Raises Unreachable (service_bus) otherwise."""
+        try:
+            hint = Hint.from_bytes(body)
+        except UnknownHintVersion as error:
+            await self._keep_unknown_version(body, session, message_id, error)
+            return
+        except Exception as error:
+            await self._undecodable(body, error)
+            return
+        entry = self._by_object.get((hint.source, hint.object))
+        if entry is None:
+            telemetry.record_outcome("none", "skipped", "no-flow")
+        elif entry.switch == "off":
+            await self._outbox.schedule(hint.later(uses_attempt=False), self._park_seconds)
+            telemetry.record_outcome(entry.flow.name, "parked", "flow-off")
+        else:
+            outcome = await self._batcher.submit(entry.flow.name, session, hint)
+            await self._settle(entry, hint, outcome)
+
+    async def _run(self, flow_name: str, buckets: Mapping[str, str]) -> Mapping[str, Outcome]:
+        """One batch: gate, deadline, engine. Called by the batcher."""
+        entry = self._by_name[flow_name]
+        flow = entry.flow
+        try:
+            passage = self._gate.enter(flow.systems)
+        except Unreachable as error:
+            return dict.fromkeys(buckets, Failed(error))
+        tried = dict(list(buckets.items())[:1]) if passage == "probe" else buckets
+        trouble: SystemTrouble | None = Unreachable("the batch was interrupted")
+        try:
+            with deadline(self._batch_seconds):
+                outcomes = await converge(flow, tried, dry=entry.switch == "dry", owns=self._owns)
+            trouble = _whole_trouble(outcomes)
+        finally:
+            self._gate.leave(flow.systems, trouble)
+        rest = Failed(
+            Unreachable(
+                "waits for the probe of another record", reason="waiting-for-system", retry_after=1
+            )
+        )
+        return {key: outcomes.get(key, rest) for key in buckets}
+
+    def _owns(self, root: str, bucket: str) -> bool:
+        return bucket_of(root, self._buckets) == bucket
+
+    async def _settle(self, entry: FlowEntry, hint: Hint, outcome: Outcome) -> None:
+        name = entry.flow.name
+        match outcome:
+            case Synced(changed):
+                latency = (datetime.now(UTC) - hint.seen_at).total_seconds()
+                result = "changed" if changed else "unchanged"
+                telemetry.record_outcome(name, "synced", result, latency)
+            case Skipped(reason):
+                telemetry.record_outcome(name, "skipped", reason)
+            case WouldChange(operation, differences):
+                telemetry.record_outcome(name, "dry", operation)
+                fields = ",".join(difference.field for difference in differences)
+                self._log("dry run", entry, hint, operation=operation, fields=fields)
+                return
+            case Moved(root, key):
+                await self._outbox.send_hints([hint.moved_to(root, key)])
+                telemetry.record_outcome(name, "moved", "other-bucket")
+            case Failed(error):
+                await self._recover(entry, hint, error)
+                return
+        self._log(type(outcome).__name__.lower(), entry, hint)
+
+    async def _recover(self, entry: FlowEntry, hint: Hint, error: Exception) -> None:
+        if isinstance(error, SystemTrouble) and error.system == "service_bus":
+            raise error
+        flow = entry.flow
+        decision = decide(
+            error,
+            attempt=hint.attempt,
+            put_backs=hint.put_backs,
+            age=datetime.now(UTC) - hint.seen_at,
+            policy=flow.policy,
+            random=self._random,
+        )
+        reason = getattr(error, "reason", "unexpected")
+        if isinstance(decision, RetryLater):
+            await self._outbox.schedule(
+                hint.later(uses_attempt=decision.uses_attempt), decision.delay
+            )
+            telemetry.record_outcome(flow.name, "retry", reason)
+            self._log("retry later", entry, hint, error=error, reason=reason, delay=decision.delay)
+            return
+        await self._end(entry, hint, decision)
+        self._log("ended", entry, hint, error=error, reason=reason, end=decision.kind)
+
+    async def _end(self, entry: FlowEntry, hint: Hint, end: EndState) -> None:
+        """Copies the hint to its end state before the message is completed."""
+        telemetry.record_outcome(entry.flow.name, end.kind, end.reason)
+        if end.kind == "skip":
+            return
+        await self._outbox.dead_letter(
+            DeadLetter(
+                kind="review" if end.kind == "review" else "failed",
+                flow=entry.flow.name,
+                reason=end.reason,
+                description=end.description,
+                system=end.system,
+                hint=hint,
+            )
+        )
+
+    async def _keep_unknown_version(
+        self, body: bytes, session: str, message_id: str, error: UnknownHintVersion
+    ) -> None:
+        """Puts it back for an instance of the newer release, then gives it up as undecodable."""
+        base, _, tried = message_id.rpartition("+v")
+        waits = int(tried) if base and tried.isdigit() else 0
+        if waits >= _VERSION_TRIES:
+            await self._undecodable(body, error)
+            return
+        next_id = f"{(base or message_id)[:120]}+v{waits + 1}"
+        await self._outbox.schedule_raw(
+            body, session=session, message_id=next_id, delay=_VERSION_WAIT
+        )
+        telemetry.record_outcome("none", "retry", error.reason)
+
+    async def _undecodable(self, body: bytes, error: Exception) -> None:
+        reason = getattr(error, "reason", "undecodable")
+        await self._outbox.dead_letter(
+            DeadLetter(
+                kind="undecodable",
+                flow="none",
+                reason=reason,
+                description=str(error),
+                system="app",
+                body=body,
+            )
+        )
+        telemetry.record_outcome("none", "dead-letter", reason)
+
+    def _log(
+        self,
+        message: str,
+        entry: FlowEntry,
+        hint: Hint,
+        error: Exception | None = None,
+        **ids: object,
+    ) -> None:
+        context = getattr(error, "context", None)
+        telemetry.log_event(
+            message,
+            level=logging.WARNING if error else logging.INFO,
+            error=error,
+            flow=entry.flow.name,
+            key=hint.key,
+            attempt=hint.attempt,
+            event_id=hint.event_id,
+            trace=hint.trace,
+            activity_id=context.activity_id if context else None,
+            request_id=context.request_id if context else None,
+            **ids,
+        )
+
+
+def _whole_trouble(outcomes: Mapping[str, Outcome]) -> SystemTrouble | None:
+    """Trouble that no record of the batch escaped; a single failed row does not close a gate."""
+    errors = [outcome.error for outcome in outcomes.values() if isinstance(outcome, Failed)]
+    if not errors or len(errors) < len(outcomes):
+        return None
+    first = errors[0]
+    troubled = all(isinstance(error, SystemTrouble) for error in errors)
+    return first if troubled and isinstance(first, SystemTrouble) else None

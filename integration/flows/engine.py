@@ -1,0 +1,194 @@
+"""The convergence engine: read sources, map, read targets, compare, write, write back.
+
+The same code converges one record, a batch of a bucket, a back-fill and, with writing switched off, the
+dry run. Events never carry data into it, so duplicates, echoes and re-ordering need no code of their own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from integration.errors import RecordBusy
+from integration.flows.outcomes import Failed, Moved, Outcome, Skipped, Synced, WouldChange
+from integration.telemetry import audit, tracer
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from integration.flows.flow import Flow, Record, Write
+
+# The target changed between our read and our write: reading again at once settles it.
+READ_AGAIN = frozenset({"etag-conflict", "already-exists"})
+
+
+@dataclass(slots=True)
+class _Work:
+    """What is known of each key of one batch; a key with an outcome is finished."""
+
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
+    records: dict[str, Record] = field(default_factory=dict)
+    wanted: dict[str, Any] = field(default_factory=dict)
+    current: dict[str, Any] = field(default_factory=dict)
+    changes: dict[str, Write] = field(default_factory=dict)
+    written: dict[str, Record] = field(default_factory=dict)
+
+    def fail(self, key: str, error: Exception) -> None:
+        self.outcomes[key] = Failed(error)
+
+    def drop_finished(self, part: dict[str, Any]) -> dict[str, Any]:
+        return {key: value for key, value in part.items() if key not in self.outcomes}
+
+
+async def converge(
+    flow: Flow[Any, Any],
+    buckets: Mapping[str, str],
+    *,
+    dry: bool = False,
+    owns: Callable[[str, str], bool] = lambda root, bucket: True,
+) -> dict[str, Outcome]:
+    """Brings the records with these keys in step; `buckets` maps each key to the bucket that is held.
+
+    `owns(root, bucket)` tells whether the record's current root belongs to that bucket; where it does not,
+    nothing is written and the outcome is Moved. Every key gets exactly one outcome; nothing is raised for
+    a record or a system.
+    """
+    with tracer.start_as_current_span(f"converge {flow.name}") as span:
+        span.set_attribute("integration.records", len(buckets))
+        outcomes = await _once(flow, buckets, dry=dry, owns=owns)
+        again = {
+            key: buckets[key]
+            for key, outcome in outcomes.items()
+            if isinstance(outcome, Failed)
+            and isinstance(outcome.error, RecordBusy)
+            and outcome.error.reason in READ_AGAIN
+        }
+        if again:
+            outcomes.update(await _once(flow, again, dry=dry, owns=owns))
+        return outcomes
+
+
+async def _once(
+    flow: Flow[Any, Any],
+    buckets: Mapping[str, str],
+    *,
+    dry: bool,
+    owns: Callable[[str, str], bool],
+) -> dict[str, Outcome]:
+    work = _Work()
+    await _read(flow, work, buckets, owns)
+    _map(flow, work)
+    await _compare(flow, work)
+    if dry:
+        for key in work.wanted:
+            change = work.changes.get(key)
+            work.outcomes.setdefault(
+                key,
+                WouldChange(change.operation, change.differences) if change else Synced(False),
+            )
+        return work.outcomes
+    await _write(flow, work, buckets)
+    await _write_back(flow, work)
+    return work.outcomes
+
+
+async def _read(
+    flow: Flow[Any, Any],
+    work: _Work,
+    buckets: Mapping[str, str],
+    owns: Callable[[str, str], bool],
+) -> None:
+    found = await _all_or_fail(work, list(buckets), lambda: flow.read(list(buckets)))
+    for key, bucket in buckets.items():
+        if key in work.outcomes:
+            continue
+        record = found.get(key, Skipped("not-found"))
+        if isinstance(record, Exception):
+            work.fail(key, record)
+        elif isinstance(record, Skipped | Moved):
+            work.outcomes[key] = record
+        else:
+            root = flow.root_of(record)
+            if owns(root, bucket):
+                work.records[key] = record
+            else:
+                work.outcomes[key] = Moved(root, key)
+
+
+def _map(flow: Flow[Any, Any], work: _Work) -> None:
+    for key, record in work.records.items():
+        try:
+            wanted = flow.wanted(record)
+        except Exception as error:  # one record's surprise is that record's outcome
+            work.fail(key, error)
+            continue
+        if isinstance(wanted, Skipped):
+            work.outcomes[key] = wanted
+        else:
+            work.wanted[key] = wanted
+
+
+async def _compare(flow: Flow[Any, Any], work: _Work) -> None:
+    if not work.wanted:
+        return
+    found = await _all_or_fail(work, list(work.wanted), lambda: flow.find(work.wanted))
+    for key, wanted in work.drop_finished(work.wanted).items():
+        current = found.get(key)
+        if isinstance(current, Exception):
+            work.fail(key, current)
+            continue
+        try:
+            change = flow.compare(wanted, current)
+        except Exception as error:
+            work.fail(key, error)
+            continue
+        work.current[key] = current
+        if isinstance(change, Skipped):
+            work.outcomes[key] = change
+        elif change is not None:
+            work.changes[key] = change
+
+
+async def _write(flow: Flow[Any, Any], work: _Work, buckets: Mapping[str, str]) -> None:
+    changes = work.changes
+    if not changes:
+        return
+    held = {key: buckets[key] for key in changes}
+    answers = await _all_or_fail(work, list(changes), lambda: flow.write(changes, held))
+    for key, change in work.drop_finished(changes).items():
+        answer = answers.get(key, RecordBusy("the write was not answered", reason="no-answer"))
+        if isinstance(answer, Exception):
+            work.fail(key, answer)
+        else:
+            work.written[key] = answer
+            audit(flow.name, change.operation, key, sorted(change.values))
+
+
+async def _write_back(flow: Flow[Any, Any], work: _Work) -> None:
+    fields = {
+        key: back
+        for key, record in work.drop_finished(work.records).items()
+        if (back := flow.back(record, work.written.get(key), work.current.get(key)))
+    }
+    errors: Mapping[str, Exception] = {}
+    if fields:
+        errors = await _all_or_fail(work, list(fields), lambda: flow.write_back(fields))
+    for key in work.drop_finished(work.records):
+        if key in errors:
+            work.fail(key, errors[key])
+            continue
+        if key in fields:
+            audit(flow.name, "write-back", key, sorted(fields[key]))
+        work.outcomes[key] = Synced(changed=key in work.written or key in fields)
+
+
+async def _all_or_fail(
+    work: _Work, keys: list[str], call: Callable[[], Awaitable[Mapping[str, Any]]]
+) -> Mapping[str, Any]:
+    """One call for many records: where it raises, that is the outcome of each of them."""
+    try:
+        return await call()
+    except Exception as error:
+        for key in keys:
+            work.fail(key, error)
+        return {}

@@ -1,0 +1,127 @@
+"""Sends hints and dead letters through the real Service Bus SDK.
+
+One client and one sender per queue and process, opened on first use: every sender is a connection of
+its own and costs about half a second to open. A sender is not safe for concurrent use, hence the lock.
+A message holds one hint; a send holds messages of one session only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from integration.errors import Unreachable
+from integration.messaging.hints import Hint, session_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from azure.servicebus import ServiceBusMessage
+    from azure.servicebus.aio import ServiceBusClient, ServiceBusSender
+
+    from integration.messaging.dead_letters import DeadLetter
+
+CHANGES = "changes"
+DEAD_LETTER = "dead-letter"
+_SEND_AT_ONCE = 500  # messages of about 400 bytes stay far below the 256 KB of a Standard batch
+
+
+class Queues:
+    """Raises Unreachable (system service_bus) when the broker cannot take a message."""
+
+    def __init__(self, client: ServiceBusClient, *, buckets: int, timeout: float = 30) -> None:
+        self._client = client
+        self._buckets = buckets
+        self._timeout = timeout
+        self._senders: dict[str, ServiceBusSender] = {}
+        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._stack = AsyncExitStack()
+
+    async def close(self) -> None:
+        await self._stack.aclose()
+        await self._client.close()
+
+    async def send_hints(self, hints: Iterable[Hint]) -> None:
+        """Puts hints into their buckets; returns when the broker has them all."""
+        await self._send_by_session((hint, None) for hint in hints)
+
+    async def schedule(self, hint: Hint, delay: float) -> None:
+        """Delivers the hint `delay` seconds from now."""
+        await self._send_by_session([(hint, datetime.now(UTC) + timedelta(seconds=delay))])
+
+    async def schedule_raw(
+        self, body: bytes, *, session: str, message_id: str, delay: float
+    ) -> None:
+        """Puts back a message that this version cannot read, for an instance that can."""
+        from azure.servicebus import ServiceBusMessage
+
+        message = ServiceBusMessage(
+            body,
+            session_id=session,
+            message_id=message_id,
+            content_type="application/json",
+            scheduled_enqueue_time_utc=datetime.now(UTC) + timedelta(seconds=delay),
+        )
+        await self._send(CHANGES, [message])
+
+    async def dead_letter(self, letter: DeadLetter) -> None:
+        from azure.servicebus import ServiceBusMessage
+
+        message = ServiceBusMessage(
+            letter.to_bytes(),
+            message_id=letter.message_id,
+            content_type="application/json",
+            subject=letter.kind,
+            application_properties=letter.properties,
+        )
+        await self._send(DEAD_LETTER, [message])
+
+    async def _send_by_session(self, hints: Iterable[tuple[Hint, datetime | None]]) -> None:
+        from azure.servicebus import ServiceBusMessage
+
+        sessions: defaultdict[str, list[ServiceBusMessage]] = defaultdict(list)
+        for hint, at in hints:
+            session = session_of(hint, self._buckets)
+            sessions[session].append(
+                ServiceBusMessage(
+                    hint.to_bytes(),
+                    session_id=session,
+                    message_id=hint.message_id,
+                    content_type="application/json",
+                    scheduled_enqueue_time_utc=at,
+                )
+            )
+        for messages in sessions.values():
+            for start in range(0, len(messages), _SEND_AT_ONCE):
+                await self._send(CHANGES, messages[start : start + _SEND_AT_ONCE])
+
+    async def _send(self, queue: str, messages: list[ServiceBusMessage]) -> None:
+        from azure.servicebus.exceptions import ServiceBusError
+
+        async with self._locks[queue]:
+            try:
+                sender = await self._sender(queue)
+                payload: Any = messages if len(messages) > 1 else messages[0]
+                await asyncio.wait_for(sender.send_messages(payload), self._timeout)
+            except (ServiceBusError, OSError, TimeoutError) as error:
+                # The link may be dead; the next send opens a new one.
+                await self._drop(queue)
+                raise Unreachable(
+                    f"queue {queue} did not take the message: {type(error).__name__}",
+                    reason="queue-unavailable",
+                    system="service_bus",
+                ) from error
+
+    async def _sender(self, queue: str) -> ServiceBusSender:
+        if queue not in self._senders:
+            sender = self._client.get_queue_sender(queue)
+            self._senders[queue] = await self._stack.enter_async_context(sender)
+        return self._senders[queue]
+
+    async def _drop(self, queue: str) -> None:
+        sender = self._senders.pop(queue, None)
+        if sender is not None:
+            await sender.close()

@@ -1,0 +1,195 @@
+"""The composition root: builds every client and flow once per process, on first use.
+
+Nothing is imported or connected before the first event arrives, because import time is paid at every
+cold start (Azure contract 1.11).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from azure.servicebus.aio import ServiceBusClient
+    from azure.storage.blob import ContainerClient
+
+    from integration.d365.client import D365Client
+    from integration.flows.dispatcher import Dispatcher, FlowEntry
+    from integration.messaging.service_bus import Queues
+    from integration.salesforce.client import SalesforceClient
+    from integration.settings import AzureSettings, Settings
+    from integration.state.blobs import BlobState
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """Everything a trigger may call. `objects` are the (source, object) pairs that some flow handles."""
+
+    settings: Settings
+    queues: Queues
+    state: BlobState
+    salesforce: SalesforceClient
+    d365: D365Client
+    dispatcher: Dispatcher
+    objects: frozenset[tuple[str, str]]
+    resources: AsyncExitStack = field(repr=False)
+
+    async def close(self) -> None:
+        await self.resources.aclose()
+
+
+_app: App | None = None
+_building = asyncio.Lock()
+
+
+async def get_app() -> App:
+    """The process's one App. Raises ConfigurationError with every problem of the settings."""
+    global _app
+    if _app is None:
+        async with _building:
+            if _app is None:
+                _app = await build_app()
+    return _app
+
+
+async def build_app(settings: Settings | None = None) -> App:
+    """Reads the settings unless given, validates the customisation file, creates the clients lazily."""
+    import httpx
+
+    from integration.d365.client import D365Client
+    from integration.flows.dispatcher import Dispatcher
+    from integration.messaging.service_bus import Queues
+    from integration.recovery.gate import SystemGate
+    from integration.salesforce.client import SalesforceClient
+    from integration.salesforce.repeats import CallRetries
+    from integration.settings import load_settings
+    from integration.state.blobs import BlobState
+    from integration.telemetry import record_call
+
+    _quiet_libraries()
+    settings = settings or load_settings()
+    flows = _Flows(settings)  # the customisation file is checked before anything is opened
+    retry = settings.retry
+    async with AsyncExitStack() as stack:
+        salesforce_http = await stack.enter_async_context(
+            httpx.AsyncClient(limits=httpx.Limits(max_connections=20))
+        )
+        d365_http = await stack.enter_async_context(
+            httpx.AsyncClient(
+                limits=httpx.Limits(max_connections=settings.d365.max_concurrent_calls)
+            )
+        )
+        salesforce = SalesforceClient(
+            settings.salesforce,
+            salesforce_http,
+            retries=CallRetries(tries=retry.calls, delay=retry.call_delay),
+            on_call=lambda operation, status, seconds: record_call(
+                "salesforce", operation, status, seconds
+            ),
+        )
+        d365 = D365Client(
+            settings.d365,
+            d365_http,
+            tries=retry.calls,
+            delay=retry.call_delay,
+            on_call=lambda operation, status, seconds: record_call(
+                "d365", operation, status, seconds
+            ),
+        )
+        stack.push_async_callback(d365.close)
+        state = BlobState(_state_container(settings.azure))
+        queues = Queues(_service_bus(settings.azure), buckets=settings.app.buckets)
+        stack.push_async_callback(queues.close)
+        entries = flows.build(salesforce, d365, state)
+        dispatcher = Dispatcher(
+            entries,
+            queues,
+            SystemGate(base=min(retry.base_delay, 30), longest=retry.max_delay),
+            buckets=settings.app.buckets,
+            batch_seconds=settings.app.batch_seconds,
+            window=settings.app.batch_window_ms / 1000,
+            batch_size=settings.salesforce.collection_size,
+            park_seconds=retry.max_delay,
+        )
+        return App(
+            settings=settings,
+            queues=queues,
+            state=state,
+            salesforce=salesforce,
+            d365=d365,
+            dispatcher=dispatcher,
+            objects=frozenset((entry.source, entry.object) for entry in entries),
+            resources=stack.pop_all(),
+        )
+
+
+def _quiet_libraries() -> None:
+    """At INFO these log whole URLs, and a filter or a query in a URL quotes record values."""
+    for name in ("httpx", "azure.core", "azure.identity", "azure.servicebus", "azure.storage"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+class _Flows:
+    """The flows of this release, with the tenant's customisation applied."""
+
+    def __init__(self, settings: Settings) -> None:
+        from pathlib import Path
+
+        from integration.mapping.customisation import load_customisation
+
+        self._settings = settings
+        path = settings.app.mapping_file
+        self._customisation = load_customisation(
+            Path(path).read_text(encoding="utf-8") if path else None
+        )
+
+    def build(
+        self, salesforce: SalesforceClient, d365: D365Client, state: BlobState
+    ) -> list[FlowEntry]:
+        from integration.flows.accounts import AccountFlow
+        from integration.flows.dispatcher import FlowEntry
+        from integration.recovery.decisions import FailurePolicy
+        from integration.state.intents import CreateIntents
+
+        settings = self._settings
+        retry = settings.retry
+        policy = FailurePolicy(
+            attempts=retry.attempts,
+            base_delay=retry.base_delay,
+            max_delay=retry.max_delay,
+            max_age=retry.max_age,
+        )
+        intents = CreateIntents(state, quarantine=settings.app.create_quarantine)
+        accounts = AccountFlow(settings, self._customisation, salesforce, d365, intents, policy)
+        return [FlowEntry(accounts, "salesforce", "Account", settings.app.flow_accounts)]
+
+
+def _service_bus(settings: AzureSettings) -> ServiceBusClient:
+    from azure.servicebus.aio import ServiceBusClient
+
+    if settings.service_bus:
+        return ServiceBusClient.from_connection_string(settings.service_bus.get_secret_value())
+    from integration.identity import AsyncManagedIdentity
+
+    return ServiceBusClient(
+        settings.service_bus_namespace or "", AsyncManagedIdentity(settings.service_bus_client_id)
+    )
+
+
+def _state_container(settings: AzureSettings) -> ContainerClient:
+    from azure.storage.blob import ContainerClient
+
+    if settings.storage:
+        return ContainerClient.from_connection_string(
+            settings.storage.get_secret_value(), settings.state_container
+        )
+    from azure.identity import ManagedIdentityCredential
+
+    return ContainerClient(
+        f"https://{settings.storage_account}.blob.core.windows.net",
+        settings.state_container,
+        credential=ManagedIdentityCredential(client_id=settings.storage_client_id),
+    )

@@ -1,0 +1,242 @@
+"""The F&O stand-in: one environment served over HTTP, with Entra tokens checked on every call."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from typing import TYPE_CHECKING, Any, Self
+
+from starlette.applications import Starlette
+from starlette.responses import Response
+from starlette.routing import Route
+
+from sandbox.d365.auth import Authenticator, Unauthorized
+from sandbox.d365.batch import BatchRunner, operation_count
+from sandbox.d365.control import SandboxRoutes
+from sandbox.d365.custom_services import CustomServices
+from sandbox.d365.environment import DEFAULT_COMPANIES, Company, Environment
+from sandbox.d365.errors import ODataError, bad_request, no_route
+from sandbox.d365.late_commit import LateCommit
+from sandbox.d365.metadata import csdl, read_metadata, service_document
+from sandbox.d365.multipart import parse_batch
+from sandbox.d365.seed import load_seed
+from sandbox.d365.service import (
+    DataService,
+    Operation,
+    Reply,
+    Session,
+    error_reply,
+    json_reply,
+    operation_name,
+)
+from sandbox.d365.throttle import Throttle
+from sandbox.d365.urls import parse_options
+from sandbox.web import Control, Receive, Scope, Send, Server, StandIn, _cut
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from starlette.requests import Request
+
+    from sandbox.entra import EntraStandIn
+
+CUSTOM_FIELDS: Mapping[str, Sequence[str]] = {"CustomersV3": ("SalesforceAccountId",)}
+APPLICATION_VERSION = "10.0.40.1"
+PLATFORM_VERSION = "7.0.7120.12"
+METHODS = ["GET", "POST", "PATCH", "PUT", "DELETE"]
+
+
+class D365StandIn:
+    """`app` is the ASGI app, `control` its faults and counters, `environment` its rows and switches.
+
+    `applications` maps client ids to the default company of their user; by default every application
+    registered in `entra` at this moment works in the first company.
+    """
+
+    def __init__(
+        self,
+        *,
+        entra: EntraStandIn,
+        port: int = 0,
+        companies: Sequence[Company] = DEFAULT_COMPANIES,
+        page_size: int = 10_000,
+        custom_fields: Mapping[str, Sequence[str]] = CUSTOM_FIELDS,
+        applications: Mapping[str, str] | None = None,
+    ) -> None:
+        self.entra = entra
+        self.control = Control()
+        self.environment = Environment(companies, custom_fields=custom_fields, page_size=page_size)
+        load_seed(self.environment)
+        self.service = DataService(self.environment)
+        self.services = CustomServices(self.environment)
+        self.throttle = Throttle()
+        self.late_commit = LateCommit()
+        default = self.environment.default_company
+        mapped = dict(applications or dict.fromkeys(entra.apps, default))
+        self.authenticator = Authenticator(entra, mapped)
+        self._batch = BatchRunner(self.service, self.control, self.throttle)
+        self._port = port
+        self._server: Server | None = None
+        self._csdl: bytes | None = None
+        versions = {
+            "GetApplicationVersion": APPLICATION_VERSION,
+            "GetPlatformBuildVersion": PLATFORM_VERSION,
+        }
+        for name, version in versions.items():
+            action = ("DataManagementEntities", name)
+            self.service.actions[action] = lambda session, given, text=version: text
+        control_routes = SandboxRoutes(self.environment, self.throttle, self.late_commit).routes()
+        self.app = StandIn(
+            Starlette(
+                routes=[
+                    Route("/data", self._serve, methods=METHODS),
+                    Route("/data/{path:path}", self._serve, methods=METHODS),
+                    Route("/metadata/{path:path}", self._serve, methods=METHODS),
+                    Route("/api/services", self._serve, methods=METHODS),
+                    Route("/api/services/{path:path}", self._serve, methods=METHODS),
+                    *control_routes,
+                ]
+            ),
+            self.control,
+        )
+
+    @property
+    def url(self) -> str:
+        if self._server is None:
+            raise RuntimeError("the F&O stand-in is not started")
+        return self._server.url
+
+    @property
+    def tenant_id(self) -> str:
+        return self.entra.tenant_id
+
+    @property
+    def client_id(self) -> str:
+        return self.entra.client_id
+
+    @property
+    def client_secret(self) -> str:
+        return self.entra.client_secret
+
+    async def start(self) -> None:
+        self._server = Server(self.app, port=self._port)
+        await self._server.start()
+
+    async def stop(self) -> None:
+        await self.late_commit.drop()
+        if self._server is not None:
+            await self._server.stop()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    async def _serve(self, request: Request) -> Response:
+        started = time.perf_counter()
+        base_url = f"{request.url.scheme}://{request.url.netloc}"
+        own_url = self._server.url if self._server else None
+        try:
+            authorization = request.headers.get("authorization", "")
+            session = self.authenticator.session(authorization, base_url, own_url)
+        except Unauthorized:
+            return Response(status_code=401, headers={"www-authenticate": "Bearer"})
+        refusal = self.throttle.enter(session.user_id)
+        if refusal is not None:
+            return _response(refusal, started)
+        entered = self.throttle.now()
+        try:
+            reply = await self._reply(request, session)
+        finally:
+            self.throttle.leave(session.user_id, entered)
+        return _response(reply, started) if reply is not None else _ConnectionCut()
+
+    async def _reply(self, request: Request, session: Session) -> Reply | None:
+        """None: the connection is to be cut."""
+        path, body = request.scope["path"], await request.body()
+        self.control.count(_call_name(request.method, path))
+        try:
+            work = await self._prepare(request, session, path, body)
+        except ODataError as error:
+            return error_reply(error)
+        if self.late_commit.applies(request.method, path):
+            self.late_commit.schedule(work)
+            return None
+        return work()
+
+    async def _prepare(
+        self, request: Request, session: Session, path: str, body: bytes
+    ) -> Callable[[], Reply]:
+        """What the call will do, as a function that runs in one piece."""
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        query, method = request.url.query, request.method
+        area, _, rest = path.lstrip("/").partition("/")
+        if area == "metadata":
+            return lambda: _guarded(lambda: self._metadata(rest, query, session))
+        if area == "api":
+            inner = rest.partition("/")[2]
+            return lambda: self.services.serve(method, inner, body, session)
+        rest = rest.replace("%24", "$")
+        if rest == "$batch":
+            if method != "POST":
+                raise bad_request("A batch is sent with POST.", 405)
+            parts = parse_batch(headers.get("content-type", ""), body)
+            await self.control.operations(operation_count(parts))
+            return lambda: _batch_reply(self._batch.run(parts, session))
+        if rest in ("", "$metadata"):
+            if method != "GET":
+                raise no_route(f"{session.base_url}{path}")
+            return lambda: self._root(rest, session)
+        operation = Operation(method, rest, query, headers, body)
+        return lambda: self.service.execute(operation, session)
+
+    def _metadata(self, path: str, query: str, session: Session) -> Reply:
+        options = parse_options(query)
+        body = read_metadata(self.environment.model, path, options, session.base_url)
+        return json_reply(200, body)
+
+    def _root(self, rest: str, session: Session) -> Reply:
+        if not rest:
+            return json_reply(200, service_document(self.environment.model, session.base_url))
+        if self._csdl is None:
+            self._csdl = csdl(self.environment.model).encode()
+        return Reply(200, self._csdl, {"content-type": "application/xml"})
+
+
+class _ConnectionCut(Response):
+    """Ends the connection without an answer."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await _cut(send)
+
+
+def _guarded(work: Callable[[], Reply]) -> Reply:
+    try:
+        return work()
+    except ODataError as error:
+        return error_reply(error)
+
+
+def _batch_reply(answer: Any) -> Reply:
+    return Reply(200, answer.body(), {"content-type": answer.content_type})
+
+
+def _response(reply: Reply, started: float) -> Response:
+    """Adds what every F&O answer carries (contract 2.8, 4.5): activity id, timing, affinity cookie."""
+    headers = {
+        "odata-version": "4.0",
+        "ms-dyn-aid": str(uuid.uuid4()),
+        "server-timing": f"dur={(time.perf_counter() - started) * 1000:.1f}",
+        "set-cookie": f"ApplicationGatewayAffinity={uuid.uuid4().hex}; Path=/",
+        **reply.headers,
+    }
+    return Response(reply.body, reply.status, headers)
+
+
+def _call_name(method: str, path: str) -> str:
+    """`POST data/CustomersV3`, `POST data/$batch`, `POST api/services/Group/Service/Operation`."""
+    if path.startswith("/data/"):
+        return operation_name(method, path.removeprefix("/data/"))
+    return f"{method} {path.strip('/')}"

@@ -1,0 +1,1 @@
+"""Small function apps for the contract tests of the local Functions host."""
