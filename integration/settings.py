@@ -218,6 +218,13 @@ class RetrySettings(_Group):
 class AppSettings(_Buckets):
     batch_window_ms: int = Field(50, ge=0, le=1000, validation_alias="BATCH_WINDOW_MS")
     batch_seconds: float = Field(60, gt=0, validation_alias="BATCH_SECONDS")
+    batch_size: int = Field(
+        100,
+        ge=1,
+        le=1000,
+        validation_alias="BATCH_SIZE",
+        description="most records handled together; more save calls, fewer save time",
+    )
     flow_accounts: Switch = Field("on", validation_alias="FLOW_ACCOUNTS")
     customer_creation: Literal["on", "off", "after-match"] = Field(
         "on", validation_alias="CUSTOMER_CREATION"

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from azure.servicebus.aio import ServiceBusClient
     from azure.storage.blob import ContainerClient
 
@@ -100,7 +102,9 @@ async def build_app(settings: Settings | None = None) -> App:
             ),
         )
         stack.push_async_callback(d365.close)
-        state = BlobState(_state_container(settings.azure))
+        container = _state_container(settings.azure)
+        stack.callback(container.close)
+        state = BlobState(container)
         queues = Queues(_service_bus(settings.azure), buckets=settings.app.buckets)
         stack.push_async_callback(queues.close)
         entries = flows.build(salesforce, d365, state)
@@ -111,7 +115,7 @@ async def build_app(settings: Settings | None = None) -> App:
             buckets=settings.app.buckets,
             batch_seconds=settings.app.batch_seconds,
             window=settings.app.batch_window_ms / 1000,
-            batch_size=settings.salesforce.collection_size,
+            batch_size=settings.app.batch_size,
             park_seconds=retry.max_delay,
         )
         return App(
@@ -138,13 +142,18 @@ class _Flows:
     def __init__(self, settings: Settings) -> None:
         from pathlib import Path
 
+        from integration.errors import ConfigurationError
         from integration.mapping.customisation import load_customisation
 
         self._settings = settings
         path = settings.app.mapping_file
-        self._customisation = load_customisation(
-            Path(path).read_text(encoding="utf-8") if path else None
-        )
+        try:
+            text = Path(path).read_text(encoding="utf-8") if path else None
+        except (OSError, ValueError) as error:
+            raise ConfigurationError(
+                [f"MAPPING_FILE: {path} cannot be read ({type(error).__name__})"]
+            ) from error
+        self._customisation = load_customisation(text)
 
     def build(
         self, salesforce: SalesforceClient, d365: D365Client, state: BlobState
@@ -171,7 +180,8 @@ def _service_bus(settings: AzureSettings) -> ServiceBusClient:
     from azure.servicebus.aio import ServiceBusClient
 
     if settings.service_bus:
-        return ServiceBusClient.from_connection_string(settings.service_bus.get_secret_value())
+        with _connection_string("ServiceBus"):
+            return ServiceBusClient.from_connection_string(settings.service_bus.get_secret_value())
     from integration.identity import AsyncManagedIdentity
 
     return ServiceBusClient(
@@ -180,16 +190,35 @@ def _service_bus(settings: AzureSettings) -> ServiceBusClient:
 
 
 def _state_container(settings: AzureSettings) -> ContainerClient:
-    from azure.storage.blob import ContainerClient
+    from azure.storage.blob import ContainerClient, ExponentialRetry
 
+    # The SDK's own waits (15 s and more) would outlast a batch.
+    patience: dict[str, Any] = {
+        "connection_timeout": 5,
+        "read_timeout": 15,
+        "retry_policy": ExponentialRetry(initial_backoff=1, increment_base=2, retry_total=2),
+    }
     if settings.storage:
-        return ContainerClient.from_connection_string(
-            settings.storage.get_secret_value(), settings.state_container
-        )
+        with _connection_string("AzureWebJobsStorage"):
+            return ContainerClient.from_connection_string(
+                settings.storage.get_secret_value(), settings.state_container, **patience
+            )
     from azure.identity import ManagedIdentityCredential
 
     return ContainerClient(
         f"https://{settings.storage_account}.blob.core.windows.net",
         settings.state_container,
         credential=ManagedIdentityCredential(client_id=settings.storage_client_id),
+        **patience,
     )
+
+
+@contextmanager
+def _connection_string(setting: str) -> Iterator[None]:
+    """The SDKs raise ValueError for what they cannot read; its text may quote the key."""
+    from integration.errors import ConfigurationError
+
+    try:
+        yield
+    except ValueError:
+        raise ConfigurationError([f"{setting}: is not a connection string"]) from None

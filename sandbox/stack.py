@@ -230,6 +230,17 @@ class Sandbox:
             headers={"content-type": "application/json", **signed(body)},
         )
 
+    async def send_raw(self, body: bytes, *, session: str) -> None:
+        """Puts any bytes on the queue `changes`, as a stranger might."""
+        from azure.servicebus import ServiceBusMessage
+        from azure.servicebus.aio import ServiceBusClient
+
+        async with (
+            ServiceBusClient.from_connection_string(self.broker.connection_string) as client,
+            client.get_queue_sender(topology.CHANGES) as sender,
+        ):
+            await sender.send_messages(ServiceBusMessage(body, session_id=session))
+
     async def settled(self, timeout: float = 60, *, quiet: float = 0.3) -> None:
         """Waits until no hint waits, runs or is scheduled, for `quiet` seconds. Raises TimeoutError."""
         async with asyncio.timeout(timeout):

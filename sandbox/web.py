@@ -220,7 +220,7 @@ class Server:
         self.scheme = "https" if certificate else "http"
         config = uvicorn.Config(
             app,
-            log_level="warning",
+            log_level="critical",  # a cut answer (fault `drop`) would be reported as an error
             access_log=False,
             lifespan="off",
             timeout_graceful_shutdown=2,

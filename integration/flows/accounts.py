@@ -11,12 +11,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from integration.errors import RecordNeedsReview, SystemName
+from integration.errors import IntegrationError, RecordNeedsReview, SystemName
 from integration.flows.customers import COMPANY, NUMBER, Customer, Customers, Match, Sought
 from integration.flows.flow import Write
 from integration.flows.outcomes import Moved, Skipped
 from integration.mapping.accounts import AccountMapping, MappedAccount, account_mapping
 from integration.salesforce.errors import DuplicateRecord
+from integration.salesforce.ids import is_id
 from integration.salesforce.soql import in_list, select
 
 if TYPE_CHECKING:
@@ -81,7 +82,10 @@ class AccountFlow:
         found.update(await self._salesforce.retrieve(OBJECT, keys, fields))
         missing = [key for key in keys if key not in found]
         if missing:
-            found.update(await self._gone(missing))
+            try:
+                found.update(await self._gone(missing))
+            except IntegrationError as error:  # those that were read go on
+                found.update(dict.fromkeys(missing, error))
         return found
 
     async def _source_fields(self) -> tuple[str, ...]:
@@ -95,8 +99,11 @@ class AccountFlow:
 
     async def _gone(self, keys: list[str]) -> dict[str, Skipped | Moved]:
         """Deleted or merged, on positive evidence only; what no query shows stays "not-found"."""
-        query = select(OBJECT, ("Id", "IsDeleted", "MasterRecordId"), where=in_list("Id", keys))
         gone: dict[str, Skipped | Moved] = {}
+        ids = [key for key in keys if is_id(key)]  # Salesforce refuses a query for anything else
+        if not ids:
+            return gone
+        query = select(OBJECT, ("Id", "IsDeleted", "MasterRecordId"), where=in_list("Id", ids))
         async for row in self._salesforce.query(query, include_deleted=True):
             if row.get("MasterRecordId"):
                 gone[row["Id"]] = Moved(row["MasterRecordId"], row["MasterRecordId"])
@@ -147,14 +154,17 @@ class AccountFlow:
             )
         if current.by_id:
             customer = current.by_id[0]
-            if customer.company != wanted.company:
-                raise _review(
-                    "other-company",
-                    f"customer {customer.number} is in {customer.company}, the rule says"
-                    f" {wanted.company}; move the customer or change the account or the rule",
-                )
-            return customer
-        return self._match_by_number(wanted, current)
+        elif named := self._match_by_number(wanted, current):
+            customer = named
+        else:
+            return None
+        if customer.company != wanted.company:
+            raise _review(
+                "other-company",
+                f"customer {customer.number} is in {customer.company}, the rule says"
+                f" {wanted.company}; move the customer or change the account or the rule",
+            )
+        return customer
 
     def _match_by_number(self, wanted: WantedCustomer, current: Match) -> Customer | None:
         customer = current.by_number

@@ -172,19 +172,20 @@ class Customers:
             call_timeout(_LONGEST_CALL, needed=len(writes) * self._seconds_per_write)
         except DeadlineReached as error:
             return dict.fromkeys(writes, error)
-        announced = {
-            key: buckets[key]
-            for key, write in writes.items()
-            if write.operation == "create" and self._sequence
-        }
-        refused = await self._announce(announced)
         operations: dict[str, Operation] = {}
+        refused: dict[str, Record | Exception] = {}
         for key, write in writes.items():
             try:
-                if key not in refused:
-                    operations[key] = _operation(write)
-            except RecordRejected as error:
+                operations[key] = _operation(write)
+            except RecordRejected as error:  # a value that cannot be sent
                 refused[key] = error
+        announced = {
+            key: buckets[key]
+            for key in operations
+            if writes[key].operation == "create" and self._sequence
+        }
+        refused |= await self._announce(announced)
+        operations = {key: each for key, each in operations.items() if key not in refused}
         if not operations:
             return refused
         writes = {key: writes[key] for key in operations}
@@ -215,8 +216,8 @@ class Customers:
             created: Any = result.body
             if str(created.get(self.id_field, "")).casefold() != key.casefold():
                 return ContractError(
-                    f"{ENTITY_SET}: the created customer does not carry the account's id;"
-                    f" is {self.id_field} public and writable?",
+                    f"{ENTITY_SET}: customer {created.get(NUMBER)} was created but does not carry the"
+                    f" account's id; is {self.id_field} public and writable?",
                     system="d365",
                 )
             return dict(created)

@@ -7,6 +7,7 @@ of: in step, skipped, a scheduled copy, a dead letter. So a message is never los
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from integration import telemetry
 from integration.deadline import deadline
-from integration.errors import SystemTrouble, Unreachable
+from integration.errors import RecordError, SystemTrouble, Unreachable
 from integration.flows.batcher import Batcher
 from integration.flows.engine import converge
 from integration.flows.outcomes import Failed, Moved, Outcome, Skipped, Synced, WouldChange
@@ -26,12 +27,14 @@ from integration.recovery.decisions import EndState, RetryLater, decide
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from integration.errors import SystemName
     from integration.flows.flow import Flow
     from integration.recovery.gate import SystemGate
 
-# A rolling update takes minutes; a version still unknown after these waits is not coming.
+# A rolling update takes minutes; what is still unknown after these waits is not coming.
 _VERSION_TRIES = 4
 _VERSION_WAIT = 60.0
+_ID_STEM = 100  # characters of a message id that leave room for a suffix within the broker's 128
 
 
 class Outbox(Protocol):
@@ -91,7 +94,7 @@ class Dispatcher:
             return
         entry = self._by_object.get((hint.source, hint.object))
         if entry is None:
-            telemetry.record_outcome("none", "skipped", "no-flow")
+            await self._keep_unknown_object(hint)
         elif entry.switch == "off":
             await self._outbox.schedule(hint.later(uses_attempt=False), self._park_seconds)
             telemetry.record_outcome(entry.flow.name, "parked", "flow-off")
@@ -112,7 +115,7 @@ class Dispatcher:
         try:
             with deadline(self._batch_seconds):
                 outcomes = await converge(flow, tried, dry=entry.switch == "dry", owns=self._owns)
-            trouble = _whole_trouble(outcomes)
+            trouble = _whole_trouble(outcomes, flow.systems)
         finally:
             self._gate.leave(flow.systems, trouble)
         rest = Failed(
@@ -186,6 +189,24 @@ class Dispatcher:
             )
         )
 
+    async def _keep_unknown_object(self, hint: Hint) -> None:
+        """A newer instance took it in; it waits for one, as a hint of an unknown version does."""
+        if hint.put_backs < _VERSION_TRIES:
+            await self._outbox.schedule(hint.later(uses_attempt=False), _VERSION_WAIT)
+            telemetry.record_outcome("none", "retry", "no-flow")
+            return
+        await self._outbox.dead_letter(
+            DeadLetter(
+                kind="failed",
+                flow="none",
+                reason="no-flow",
+                description=f"no flow handles {hint.object} of {hint.source}",
+                system="app",
+                hint=hint,
+            )
+        )
+        telemetry.record_outcome("none", "dead-letter", "no-flow")
+
     async def _keep_unknown_version(
         self, body: bytes, session: str, message_id: str, error: UnknownHintVersion
     ) -> None:
@@ -195,9 +216,11 @@ class Dispatcher:
         if waits >= _VERSION_TRIES:
             await self._undecodable(body, error)
             return
-        next_id = f"{(base or message_id)[:120]}+v{waits + 1}"
+        stem = base if waits else message_id
+        if not stem or len(stem) > _ID_STEM:
+            stem = hashlib.sha256(stem.encode() or body).hexdigest()
         await self._outbox.schedule_raw(
-            body, session=session, message_id=next_id, delay=_VERSION_WAIT
+            body, session=session, message_id=f"{stem}+v{waits + 1}", delay=_VERSION_WAIT
         )
         telemetry.record_outcome("none", "retry", error.reason)
 
@@ -239,11 +262,17 @@ class Dispatcher:
         )
 
 
-def _whole_trouble(outcomes: Mapping[str, Outcome]) -> SystemTrouble | None:
-    """Trouble that no record of the batch escaped; a single failed row does not close a gate."""
+def _whole_trouble(
+    outcomes: Mapping[str, Outcome], systems: tuple[SystemName, ...]
+) -> SystemTrouble | None:
+    """Trouble of a system that no record of the batch got past; one failed row does not close a gate.
+
+    A record that was skipped, moved, or failed before it came to that system, says nothing of it.
+    """
     errors = [outcome.error for outcome in outcomes.values() if isinstance(outcome, Failed)]
-    if not errors or len(errors) < len(outcomes):
+    troubles = [error for error in errors if isinstance(error, SystemTrouble)]
+    if any(isinstance(outcome, Synced | WouldChange) for outcome in outcomes.values()):
         return None
-    first = errors[0]
-    troubled = all(isinstance(error, SystemTrouble) for error in errors)
-    return first if troubled and isinstance(first, SystemTrouble) else None
+    answered = {error.system for error in errors if isinstance(error, RecordError)}
+    unanswered = [trouble for trouble in troubles if trouble.system not in answered]
+    return min(unanswered, key=lambda trouble: trouble.system not in systems, default=None)

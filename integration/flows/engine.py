@@ -108,8 +108,13 @@ async def _read(
         elif isinstance(record, Skipped | Moved):
             work.outcomes[key] = record
         else:
-            root = flow.root_of(record)
-            if owns(root, bucket):
+            try:
+                root = flow.root_of(record)
+                mine = owns(root, bucket)
+            except Exception as error:  # one record's surprise is that record's outcome
+                work.fail(key, error)
+                continue
+            if mine:
                 work.records[key] = record
             else:
                 work.outcomes[key] = Moved(root, key)
@@ -119,7 +124,7 @@ def _map(flow: Flow[Any, Any], work: _Work) -> None:
     for key, record in work.records.items():
         try:
             wanted = flow.wanted(record)
-        except Exception as error:  # one record's surprise is that record's outcome
+        except Exception as error:
             work.fail(key, error)
             continue
         if isinstance(wanted, Skipped):
@@ -165,11 +170,15 @@ async def _write(flow: Flow[Any, Any], work: _Work, buckets: Mapping[str, str]) 
 
 
 async def _write_back(flow: Flow[Any, Any], work: _Work) -> None:
-    fields = {
-        key: back
-        for key, record in work.drop_finished(work.records).items()
-        if (back := flow.back(record, work.written.get(key), work.current.get(key)))
-    }
+    fields: dict[str, Record] = {}
+    for key, record in work.drop_finished(work.records).items():
+        try:
+            back = flow.back(record, work.written.get(key), work.current.get(key))
+        except Exception as error:
+            work.fail(key, error)
+            continue
+        if back:
+            fields[key] = back
     errors: Mapping[str, Exception] = {}
     if fields:
         errors = await _all_or_fail(work, list(fields), lambda: flow.write_back(fields))

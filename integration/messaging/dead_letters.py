@@ -3,6 +3,7 @@
 Body of a message on the queue `dead-letter` (JSON):
 {"v":1,"kind":"failed"|"review"|"undecodable","flow":"accounts","reason":"validation","description":"…",
  "system":"d365","at":"…","hint":{…}|null,"body":"<base64 of an undecodable message>"|null}
+Of a body longer than 128 KiB only the beginning is kept, because the queue itself takes 256 KB (Standard).
 The reason and description are application properties too, under the names that Service Bus Explorer shows.
 """
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from integration.messaging.hints import Hint
 
 Kind = Literal["failed", "review", "undecodable"]
+BODY_LIMIT = 128 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,8 +46,8 @@ class DeadLetter:
     @property
     def properties(self) -> dict[str | bytes, Any]:
         return {
-            "DeadLetterReason": self.reason[:REASON_LIMIT],
-            "DeadLetterErrorDescription": self.description[:DESCRIPTION_LIMIT],
+            "DeadLetterReason": _text(self.reason, REASON_LIMIT),
+            "DeadLetterErrorDescription": _text(self.description, DESCRIPTION_LIMIT),
         }
 
     def to_bytes(self, at: datetime | None = None) -> bytes:
@@ -53,11 +55,18 @@ class DeadLetter:
             "v": 1,
             "kind": self.kind,
             "flow": self.flow,
-            "reason": self.reason[:REASON_LIMIT],
-            "description": self.description[:DESCRIPTION_LIMIT],
+            "reason": _text(self.reason, REASON_LIMIT),
+            "description": _text(self.description, DESCRIPTION_LIMIT),
             "system": self.system,
             "at": (at or datetime.now(UTC)).isoformat(),
             "hint": self.hint.to_json() if self.hint else None,
-            "body": base64.b64encode(self.body).decode() if self.body is not None else None,
+            "body": None
+            if self.body is None
+            else base64.b64encode(self.body[:BODY_LIMIT]).decode(),
         }
         return json.dumps(data, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def _text(value: str, limit: int) -> str:
+    """Cut, and without the half characters that JSON may hold but AMQP cannot."""
+    return value[:limit].encode(errors="replace").decode()

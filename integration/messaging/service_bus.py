@@ -8,8 +8,8 @@ A message holds one hint; a send holds messages of one session only.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import defaultdict
-from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -24,9 +24,10 @@ if TYPE_CHECKING:
 
     from integration.messaging.dead_letters import DeadLetter
 
+_CLOSE_SECONDS = 5
 CHANGES = "changes"
 DEAD_LETTER = "dead-letter"
-_SEND_AT_ONCE = 500  # messages of about 400 bytes stay far below the 256 KB of a Standard batch
+_SEND_AT_ONCE = 100  # messages of up to 2 KB stay below the 256 KB of a Standard batch
 
 
 class Queues:
@@ -38,10 +39,10 @@ class Queues:
         self._timeout = timeout
         self._senders: dict[str, ServiceBusSender] = {}
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
-        self._stack = AsyncExitStack()
 
     async def close(self) -> None:
-        await self._stack.aclose()
+        for queue in list(self._senders):
+            await self._drop(queue)
         await self._client.close()
 
     async def send_hints(self, hints: Iterable[Hint]) -> None:
@@ -99,14 +100,17 @@ class Queues:
                 await self._send(CHANGES, messages[start : start + _SEND_AT_ONCE])
 
     async def _send(self, queue: str, messages: list[ServiceBusMessage]) -> None:
-        from azure.servicebus.exceptions import ServiceBusError
+        from azure.core.exceptions import AzureError  # of the broker, and of the sign-in
+
+        payload: Any = messages if len(messages) > 1 else messages[0]
+
+        async def deliver() -> None:
+            await (await self._sender(queue)).send_messages(payload)
 
         async with self._locks[queue]:
             try:
-                sender = await self._sender(queue)
-                payload: Any = messages if len(messages) > 1 else messages[0]
-                await asyncio.wait_for(sender.send_messages(payload), self._timeout)
-            except (ServiceBusError, OSError, TimeoutError) as error:
+                await asyncio.wait_for(deliver(), self._timeout)
+            except (AzureError, OSError, TimeoutError) as error:
                 # The link may be dead; the next send opens a new one.
                 await self._drop(queue)
                 raise Unreachable(
@@ -117,11 +121,14 @@ class Queues:
 
     async def _sender(self, queue: str) -> ServiceBusSender:
         if queue not in self._senders:
-            sender = self._client.get_queue_sender(queue)
-            self._senders[queue] = await self._stack.enter_async_context(sender)
+            self._senders[queue] = self._client.get_queue_sender(queue)
         return self._senders[queue]
 
     async def _drop(self, queue: str) -> None:
+        """Closes a sender whose connection may be gone, which is then no news."""
+        from azure.core.exceptions import AzureError
+
         sender = self._senders.pop(queue, None)
         if sender is not None:
-            await sender.close()
+            with contextlib.suppress(AzureError, OSError, TimeoutError):
+                await asyncio.wait_for(sender.close(), _CLOSE_SECONDS)

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from integration.errors import ContractError
-from integration.salesforce.ids import to_18
+from integration.salesforce.ids import is_id, to_18
 
 _OUTBOUND = "{http://soap.sforce.com/2005/09/outbound}"
 _SOAP = "{http://schemas.xmlsoap.org/soap/envelope/}"
@@ -84,7 +84,8 @@ def read_json(body: bytes) -> Received:
 
     try:
         data = json.loads(body)
-    except ValueError as error:
+        json.dumps(data, ensure_ascii=False).encode()  # an escaped half character is no text
+    except (ValueError, RecursionError) as error:
         raise ContractError("the body is not JSON") from error
     header, payload = _event_payload(data)
     if header is not None:
@@ -143,18 +144,26 @@ def _change_data_capture(header: dict[str, Any]) -> Received:
         raise ContractError(
             "ChangeEventHeader: entityName, transactionKey and recordIds are needed"
         )
-    return _from_ids(entity, ids, f"{transaction}/{header.get('sequenceNumber', 0)}", None)
+    event_id = f"{transaction}/{header.get('sequenceNumber', 0)}"
+    if not ids:  # GAP_OVERFLOW: too many changes to name (Salesforce contract 5.1)
+        text = f"{entity}: {header.get('changeType')} without ids, read all records again"
+        return Received(None, unusable=[Unusable(event_id, text)])
+    return _from_ids(entity, ids, event_id, None)
 
 
 def _platform_event(payload: dict[str, Any], data: dict[str, Any]) -> Received:
     """The product's own event: Entity__c, Record_Ids__c (comma-separated), Parent_Id__c."""
     entity, ids = payload.get("Entity__c"), payload.get("Record_Ids__c")
     outer = data.get("data") if isinstance(data.get("data"), dict) else data
-    event = (outer or {}).get("event") or {}
+    event = (outer or {}).get("event")
+    event = event if isinstance(event, dict) else {}
     uuid = payload.get("EventUuid") or event.get("EventUuid") or event.get("replayId")
-    if not (isinstance(entity, str) and isinstance(ids, str) and uuid):
+    if not (isinstance(entity, str) and isinstance(ids, str) and isinstance(uuid, str | int)):
         raise ContractError("platform event: Entity__c, Record_Ids__c and EventUuid are needed")
-    return _from_ids(entity, ids.split(","), str(uuid), payload.get("Parent_Id__c"))
+    parent = payload.get("Parent_Id__c") or None
+    if parent is not None and not is_id(parent):
+        raise ContractError("platform event: Parent_Id__c is not an id")
+    return _from_ids(entity, ids.split(","), str(uuid), parent)
 
 
 def _from_ids(entity: str, ids: list[Any], event_id: str, parent: str | None) -> Received:
@@ -162,11 +171,13 @@ def _from_ids(entity: str, ids: list[Any], event_id: str, parent: str | None) ->
     for given in ids:
         try:
             key = to_18(str(given).strip())
-            root = key if entity == "Account" else to_18(parent) if parent else None
         except ValueError:
             # After a lossy field change the ids are a wildcard such as 001* (Salesforce contract 5.1).
-            received.unusable.append(Unusable(event_id, f"{entity}: {given!r} is not a record id"))
+            # Each with an id of its own, or the broker would drop the second as a double.
+            text = f"{entity}: {given!r} is not a record id"
+            received.unusable.append(Unusable(f"{event_id}/{given!r}", text))
             continue
+        root = key if entity == "Account" else to_18(parent) if parent else None
         received.events.append(
             ChangeEvent(object=entity, key=key, event_id=f"{event_id}/{key}", root=root)
         )
@@ -197,7 +208,7 @@ def read_outbound_message(body: bytes) -> Received:
         entity = record.get(_XSI_TYPE, "").rpartition(":")[2] if record is not None else ""
         key = record.findtext(f"{_SOBJECT}Id", "").strip() if record is not None else ""
         try:
-            key = to_18(key)
+            key = to_18(key if entity else "")
         except ValueError:
             # A record deleted before sending leaves a notification without data (contract 4).
             received.unusable.append(
@@ -209,5 +220,7 @@ def read_outbound_message(body: bytes) -> Received:
             ChangeEvent(object=entity, key=key, event_id=event_id or key, root=root)
         )
     if not received.events and not received.unusable:
-        raise ContractError("the Outbound Message holds no Notification")
+        action = message.findtext(f"{_OUTBOUND}ActionId", "").strip()
+        text = f"Outbound Message of action {action} without a notification"
+        received.unusable.append(Unusable(action, text))
     return received

@@ -7,6 +7,7 @@ per batch. Raises StateConflict when somebody else wrote first, Unreachable (sys
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeVar
 
@@ -78,8 +79,11 @@ class BlobState:
                 self._made = True
 
     def _create_container(self) -> None:
+        from azure.core.exceptions import ResourceExistsError
+
         if not self._container.exists():
-            self._container.create_container()
+            with contextlib.suppress(ResourceExistsError):  # another instance made it just now
+                self._container.create_container()
 
     def _read(self, name: str) -> Document | None:
         from azure.core.exceptions import ResourceNotFoundError

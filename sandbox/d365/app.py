@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from starlette.applications import Starlette
 from starlette.responses import Response
@@ -17,18 +17,11 @@ from sandbox.d365.custom_services import CustomServices
 from sandbox.d365.environment import DEFAULT_COMPANIES, Company, Environment
 from sandbox.d365.errors import ODataError, bad_request, no_route
 from sandbox.d365.late_commit import LateCommit
+from sandbox.d365.messages import Operation, Reply, Session, error_reply, json_reply
 from sandbox.d365.metadata import csdl, read_metadata, service_document
-from sandbox.d365.multipart import parse_batch
+from sandbox.d365.multipart import BatchReply, parse_batch
 from sandbox.d365.seed import load_seed
-from sandbox.d365.service import (
-    DataService,
-    Operation,
-    Reply,
-    Session,
-    error_reply,
-    json_reply,
-    operation_name,
-)
+from sandbox.d365.service import Action, DataService, operation_name
 from sandbox.d365.throttle import Throttle
 from sandbox.d365.urls import parse_options
 from sandbox.web import Control, Receive, Scope, Send, Server, StandIn, _cut
@@ -78,13 +71,11 @@ class D365StandIn:
         self._port = port
         self._server: Server | None = None
         self._csdl: bytes | None = None
-        versions = {
-            "GetApplicationVersion": APPLICATION_VERSION,
-            "GetPlatformBuildVersion": PLATFORM_VERSION,
-        }
-        for name, version in versions.items():
-            action = ("DataManagementEntities", name)
-            self.service.actions[action] = lambda session, given, text=version: text
+        for action, version in (
+            ("GetApplicationVersion", APPLICATION_VERSION),
+            ("GetPlatformBuildVersion", PLATFORM_VERSION),
+        ):
+            self.service.actions["DataManagementEntities", action] = _constant(version)
         control_routes = SandboxRoutes(self.environment, self.throttle, self.late_commit).routes()
         self.app = StandIn(
             Starlette(
@@ -212,6 +203,10 @@ class _ConnectionCut(Response):
         await _cut(send)
 
 
+def _constant(value: str) -> Action:
+    return lambda session, parameters: value
+
+
 def _guarded(work: Callable[[], Reply]) -> Reply:
     try:
         return work()
@@ -219,7 +214,7 @@ def _guarded(work: Callable[[], Reply]) -> Reply:
         return error_reply(error)
 
 
-def _batch_reply(answer: Any) -> Reply:
+def _batch_reply(answer: BatchReply) -> Reply:
     return Reply(200, answer.body(), {"content-type": answer.content_type})
 
 

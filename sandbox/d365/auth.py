@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import jwt
 
-from sandbox.d365.service import Session
+from sandbox.d365.messages import Session
 
 CACHE_LIMIT = 1000
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sandbox.d365.errors import ODataError, bad_request
+from sandbox.d365.messages import Reply, Session, error_reply, json_reply
 from sandbox.d365.multipart import BatchItem, BatchPart, BatchReply
-from sandbox.d365.service import DataService, Reply, Session, error_reply, json_reply
 
 if TYPE_CHECKING:
+    from sandbox.d365.service import DataService
     from sandbox.d365.throttle import Throttle
     from sandbox.web import Control, Fault
 

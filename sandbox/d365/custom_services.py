@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from sandbox.d365.errors import ODataError, no_route
-from sandbox.d365.service import Reply, Session, error_reply, json_reply
+from sandbox.d365.messages import Reply, Session, error_reply, json_reply
 
 if TYPE_CHECKING:
     from sandbox.d365.environment import Environment

@@ -6,11 +6,13 @@ import datetime
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
-from sandbox.d365.model import Entity, Model, load_model
+from sandbox.d365.model_files import load_model
 from sandbox.d365.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from sandbox.d365.model import Entity, Model
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from sandbox.d365.errors import bad_request
-from sandbox.d365.service import Operation, Reply
+from sandbox.d365.messages import Operation, Reply
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -81,7 +81,7 @@ def _sections(content_type: str, body: bytes) -> Iterable[tuple[dict[str, str], 
 
 def _split_headers(section: bytes) -> tuple[dict[str, str], bytes]:
     head, content = _split_once(section.lstrip(b"\r\n"))
-    return _headers(head.decode("utf-8").splitlines()), content
+    return _headers(head.decode("utf-8", "replace").splitlines()), content
 
 
 def _split_once(block: bytes) -> tuple[bytes, bytes]:
@@ -96,7 +96,7 @@ def _headers(lines: list[str]) -> dict[str, str]:
 
 def _item(part_headers: dict[str, str], content: bytes) -> BatchItem:
     head, body = _split_once(content.lstrip(b"\r\n"))
-    first, *rest = head.decode("utf-8").splitlines() or [""]
+    first, *rest = head.decode("utf-8", "replace").splitlines() or [""]
     match = _REQUEST_LINE.fullmatch(first.strip())
     if match is None:
         raise bad_request(f"The batch part does not start with a request line: '{first[:100]}'.")

@@ -93,7 +93,7 @@ def _lookups(table: Table, node: Node) -> list[tuple[str, str]] | None:
                 return [lookup for lookups in found for lookup in lookups or ()]
         case ("all", parts):
             found = [lookups for part in parts if (lookups := _lookups(table, part)) is not None]
-            return min(found, key=len, default=None)
+            return min(found, key=len) if found else None
     return None
 
 

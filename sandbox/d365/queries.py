@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
@@ -33,10 +34,7 @@ def rows_of(
     if company is not None and entity.per_company:
         rows = [row for row in rows if normal(row.values.get(COMPANY)) == company]
     for name, descending in reversed(_ordering(entity, options.get("$orderby", ""))):
-        default = entity.defaults[name]
-        rows.sort(
-            key=lambda row, n=name, d=default: _sort_key(row.values.get(n, d)), reverse=descending
-        )
+        rows.sort(key=partial(_sort_key, name, entity.defaults[name]), reverse=descending)
     return rows
 
 
@@ -145,7 +143,8 @@ def _ordering(entity: Entity, text: str) -> list[tuple[str, bool]]:
     return order
 
 
-def _sort_key(value: Any) -> tuple[bool, Any]:
+def _sort_key(name: str, default: Any, row: Row) -> tuple[bool, Any]:
+    value = row.values.get(name, default)
     return (value is not None, value.lower() if isinstance(value, str) else value)
 
 

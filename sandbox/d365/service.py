@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
@@ -18,6 +17,7 @@ from sandbox.d365.errors import (
     not_found,
     several_to_update,
 )
+from sandbox.d365.messages import Operation, Reply, Session, error_reply, json_reply
 from sandbox.d365.model import COMPANY, Entity
 from sandbox.d365.queries import context, projection, read_many, related, rows_of
 from sandbox.d365.urls import (
@@ -34,50 +34,8 @@ if TYPE_CHECKING:
     from sandbox.d365.environment import Environment
     from sandbox.d365.store import Key, Row
 
-JSON_TYPE = "application/json; odata.metadata=minimal"
-
-
-@dataclass(frozen=True)
-class Session:
-    """Who calls: the user an application is mapped to, and the environment's URL as the client knows it."""
-
-    client_id: str
-    user_id: str
-    company: str
-    base_url: str
-
-
-@dataclass(frozen=True)
-class Operation:
-    """`path` is percent-encoded and starts after `/data/`; header names are in lower case."""
-
-    method: str
-    path: str
-    query: str = ""
-    headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes = b""
-
-
-@dataclass
-class Reply:
-    status: int
-    body: bytes = b""
-    headers: dict[str, str] = field(default_factory=dict)
-
-
 # Called with the parameters of the body; returns the member after `@odata.context`
 Action = Callable[[Session, dict[str, Any]], Any]
-
-
-def json_reply(status: int, body: Any, headers: dict[str, str] | None = None) -> Reply:
-    text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
-    return Reply(status, text.encode(), {"content-type": JSON_TYPE, **(headers or {})})
-
-
-def error_reply(error: ODataError) -> Reply:
-    if error.body is None:
-        return Reply(error.status, b"", dict(error.headers))
-    return json_reply(error.status, error.body, error.headers)
 
 
 class DataService:

@@ -13,7 +13,7 @@ from collections import deque
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-from sandbox.d365.service import Reply, json_reply
+from sandbox.d365.messages import Reply, json_reply
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -17,7 +17,7 @@ from starlette.applications import Starlette
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from sandbox.entra.certificates import write_tls_files
+from sandbox.entra.certificates import TlsFiles, write_tls_files
 from sandbox.entra.credentials import Application, Refused, refusal_answer
 from sandbox.entra.tokens import TokenIssuer
 from sandbox.web import Control, Server, StandIn
@@ -52,8 +52,9 @@ class EntraStandIn:
         self.token_lifetime = token_lifetime
         self.control = Control()
         self._port = port
-        self._temporary = None if folder else tempfile.TemporaryDirectory(prefix="entra-")
-        self._tls = write_tls_files(folder or Path(self._temporary.name if self._temporary else ""))
+        self._folder = folder
+        self._temporary: tempfile.TemporaryDirectory[str] | None = None
+        self._tls: TlsFiles | None = None
         self._server: Server | None = None
         token = self._token
         self.app = StandIn(
@@ -73,7 +74,9 @@ class EntraStandIn:
 
     @property
     def ca_file(self) -> str:
-        """PEM file a client must trust."""
+        """PEM file a client must trust; exists while the stand-in runs."""
+        if self._tls is None:
+            raise RuntimeError("the Entra stand-in is not started")
         return self._tls.ca_file
 
     @property
@@ -103,6 +106,11 @@ class EntraStandIn:
         return self.issuer.verify(token)
 
     async def start(self) -> None:
+        folder = self._folder
+        if folder is None:
+            self._temporary = tempfile.TemporaryDirectory(prefix="entra-")
+            folder = Path(self._temporary.name)
+        self._tls = write_tls_files(folder)
         files = (self._tls.certificate_file, self._tls.key_file)
         self._server = Server(self.app, port=self._port, certificate=files)
         await self._server.start()

@@ -27,10 +27,8 @@ log = logging.getLogger("sandbox.functions")
 Messages = list[ServiceBusReceivedMessage]
 Dispatch = Callable[[Messages], Awaitable[bool]]
 
-_POLL_SECONDS = 1.0
+_POLL_SECONDS = 0.5
 _SWEEP_SECONDS = 0.02
-import os
-_SETTLEMENTS_AT_A_TIME = int(os.environ.get("K", "8"))
 
 
 @dataclass(frozen=True)
@@ -62,7 +60,6 @@ class MessagePump:
         self._stopping = stopping
         self._running: set[asyncio.Task[None]] = set()
         self._freed = asyncio.Event()
-        self._settling = asyncio.Semaphore(_SETTLEMENTS_AT_A_TIME)
         self._last_activity = time.monotonic()
 
     async def run(self) -> None:
@@ -165,8 +162,7 @@ class MessagePump:
             return
         settle = self._receiver.complete_message if succeeded else self._receiver.abandon_message
         try:
-            async with self._settling:
-                await settle(message)
+            await settle(message)
         except (MessageLockLostError, SessionLockLostError) as error:
             self._unsettled(message, error)
         except Exception as error:

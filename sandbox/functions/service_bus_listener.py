@@ -15,6 +15,7 @@ import asyncio
 import contextlib
 import logging
 import random
+import ssl
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -75,7 +76,12 @@ class ServiceBusListener:
         self._dispatch = dispatch
         self._sessions = sessions
         self._batches = batches
-        self._client = ServiceBusClient.from_connection_string(connection_string, retry_total=0)
+        self._client = ServiceBusClient.from_connection_string(
+            connection_string,
+            retry_total=0,
+            # Otherwise each connection loads the certificate store: 20 ms, even without TLS.
+            ssl_context=ssl.create_default_context(),
+        )
         self._stopping = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._opening: set[asyncio.Task[object]] = set()
@@ -168,7 +174,6 @@ class ServiceBusListener:
         assert task is not None
         self._opening.add(task)
         try:
-            receiver._await_settlement_outcome = False
             await receiver.__aenter__()
         finally:
             self._opening.discard(task)
@@ -193,10 +198,16 @@ class ServiceBusListener:
             shared["session_id"] = NEXT_AVAILABLE_SESSION
             shared["max_wait_time"] = _SESSION_WAIT_SECONDS
         if self._entity.queue:
-            return self._client.get_queue_receiver(self._entity.queue, **shared)
-        return self._client.get_subscription_receiver(
-            self._entity.topic, self._entity.subscription, **shared
-        )
+            receiver = self._client.get_queue_receiver(self._entity.queue, **shared)
+        else:
+            receiver = self._client.get_subscription_receiver(
+                self._entity.topic, self._entity.subscription, **shared
+            )
+        # SDK 7.15 makes every settlement read the connection until its own answer comes. With 64
+        # at once they starve each other (measured: 3,000 messages in 29 s instead of 1.4 s), so
+        # settle without the answer, as SDK 7.14 did; a settlement that got lost is a redelivery.
+        receiver._await_settlement_outcome = False
+        return receiver
 
     def _pump_options(self) -> PumpOptions:
         options = self._options

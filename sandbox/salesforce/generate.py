@@ -138,7 +138,8 @@ def _pool(country: _Country, seed: int) -> _Pool:
         people=many("name"),
         streets=many("street_address"),
         cities=[city[:40] for city in many("city")],
-        states=many("state_abbr") if us else [],
+        # F&O's demo data knows the 50 states and Washington, but no territories.
+        states=[fake.state_abbr(False, False) for _ in range(_POOL)] if us else [],
         postcodes=many("postcode"),
         phones=many("phone_number"),
     )

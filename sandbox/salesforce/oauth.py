@@ -21,7 +21,6 @@ import jwt
 
 JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 PUBLIC_AUDIENCES = ("https://login.salesforce.com", "https://test.salesforce.com")
-LOGINS_PER_HOUR = 3600
 
 
 class OAuthError(Exception):
@@ -55,6 +54,7 @@ class Authority:
     """Id of the user whom the client credentials flow logs in."""
     session_seconds: float = 7200
     longest_assertion: float = 300
+    logins_per_hour: int = 3600
     sessions: dict[str, Session] = field(default_factory=dict)
     _logins: dict[str, deque[float]] = field(default_factory=lambda: defaultdict(deque))
 
@@ -127,7 +127,7 @@ class Authority:
         logins, moment = self._logins[user_id], time.monotonic()
         while logins and logins[0] < moment - 3600:
             logins.popleft()
-        if len(logins) >= LOGINS_PER_HOUR:
+        if len(logins) >= self.logins_per_hour:
             raise OAuthError("invalid_grant", "login rate exceeded")
         logins.append(moment)
         token = f"{self.org_id[:15]}!{secrets.token_urlsafe(48)}"

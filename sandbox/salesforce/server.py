@@ -61,7 +61,7 @@ class SalesforceStandIn:
             raise ValueError(f"{org_id!r} is no organization id")
         self.client_id = client_id
         self.client_secret = client_secret or secrets.token_urlsafe(24)
-        self.private_key_pem = private_key_pem or _new_key()
+        self.private_key_pem = private_key_pem or new_key()
         self.control = Control()
         self.org = Org(self.org_id, state_country=state_country_picklists)
         client = Client(self.client_id, self.client_secret, _public(self.private_key_pem))
@@ -140,7 +140,7 @@ def _without_slash(app: App) -> App:
     return wrapped
 
 
-def _new_key() -> str:
+def new_key() -> str:
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     return key.private_bytes(
         serialization.Encoding.PEM,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -51,7 +52,7 @@ def insert(api: Api, call: Call) -> Answer:
         _raise_fault(api.inner_fault(call, "POST", f"sobjects/{obj.name}"))
         return _success(api.org.insert(call.actor, obj, record))
 
-    return _run(api, call, [lambda r=record: one(r) for record in records])
+    return _run(api, call, [partial(one, record) for record in records])
 
 
 def update(api: Api, call: Call) -> Answer:
@@ -66,7 +67,7 @@ def update(api: Api, call: Call) -> Answer:
         body = {k: v for k, v in record.items() if k.lower() != "id"}
         return _success(api.org.update(call.actor, obj, str(record_id), body))
 
-    return _run(api, call, [lambda r=record: one(r) for record in records])
+    return _run(api, call, [partial(one, record) for record in records])
 
 
 def upsert(api: Api, call: Call) -> Answer:
@@ -93,7 +94,7 @@ def upsert(api: Api, call: Call) -> Answer:
         return {**_success(record_id), "created": created}
 
     rows = zip(records, keys, comparable, strict=True)
-    return _run(api, call, [lambda r=r, k=k, c=c: one(r, k, c) for r, k, c in rows])
+    return _run(api, call, [partial(one, *row) for row in rows])
 
 
 def delete(api: Api, call: Call) -> Answer:
@@ -108,7 +109,7 @@ def delete(api: Api, call: Call) -> Answer:
         _raise_fault(api.inner_fault(call, "DELETE", f"sobjects/{obj.name}/{record_id}"))
         return _success(api.org.delete(call.actor, obj, record_id))
 
-    return _run(api, call, [lambda i=record_id: one(i) for record_id in given])
+    return _run(api, call, [partial(one, record_id) for record_id in given])
 
 
 def read(api: Api, call: Call) -> Answer:

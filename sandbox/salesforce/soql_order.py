@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -15,15 +16,21 @@ def slice_rows(query: Query, rows: list[Any]) -> list[Any]:
 
 
 def sort_rows(names: Operands, order: list[Sort], rows: list[Any]) -> list[Any]:
-    """Nulls come first unless the query says NULLS LAST, whatever the direction."""
+    """Nulls come first unless the query says NULLS LAST, whatever the direction.
+
+    Text sorts without regard to case, ids with it: `WHERE Id > 'last' ORDER BY Id` must page on.
+    """
     for sort in reversed(order):
-        get = names.operand(sort.operand).get
-        empty = [row for row in rows if get(row) is None]
-        filled = [row for row in rows if get(row) is not None]
-        filled.sort(key=lambda row, get=get: _order_key(get(row)), reverse=sort.descending)
-        rows = filled + empty if sort.nulls_last else empty + filled
+        operand = names.operand(sort.operand)
+        folds = not operand.cased and operand.type not in ("id", "reference")
+        keyed = [(operand.get(row), row) for row in rows]
+        empty = [row for value, row in keyed if value is None]
+        filled = [
+            (value.lower() if folds and isinstance(value, str) else value, row)
+            for value, row in keyed
+            if value is not None
+        ]
+        filled.sort(key=itemgetter(0), reverse=sort.descending)
+        found = [row for _, row in filled]
+        rows = found + empty if sort.nulls_last else empty + found
     return rows
-
-
-def _order_key(value: Any) -> Any:
-    return value.lower() if isinstance(value, str) else value

@@ -175,10 +175,10 @@ class ResponseLink(SendingLink):
 
 
 class OutgoingLink(SendingLink):
-    """A receiver of a queue; with `session_filter` it first waits for its session.
+    """A receiver of a queue, or of one session of it.
 
-    The attach is answered only when the session is there (contract 3.6), so the link starts
-    either `ready` or waiting until `wait_seconds` are over.
+    A session receiver's attach is answered only when its session is there (contract 3.6); until
+    then, for at most `wait_seconds`, the link waits among the hub's consumers.
     """
 
     def __init__(self, session: Session, attach: Attach, hub: QueueHub) -> None:

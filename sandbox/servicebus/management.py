@@ -118,12 +118,10 @@ def _get_session_state(hub: QueueHub, body: Body, holder: str | None) -> Result:
 def _set_session_state(hub: QueueHub, body: Body, holder: str | None) -> Result:
     hold = hub.queue.held_session(body["session-id"], holder)
     state = body.get("session-state")
-    hub.queue.set_session_state(hold.session_id, state.encode() if _is_text(state) else state)
+    hub.queue.set_session_state(
+        hold.session_id, state.encode() if isinstance(state, str) else state
+    )
     return _OK, enc.map_of(())
-
-
-def _is_text(state: Any) -> bool:
-    return isinstance(state, str)
 
 
 def _peek(hub: QueueHub, body: Body, _holder: str | None) -> Result:
@@ -184,8 +182,8 @@ def _update_disposition(hub: QueueHub, body: Body, holder: str | None) -> Result
 
 
 def _list_sessions(hub: QueueHub, body: Body, _holder: str | None) -> Result:
-    since_ms = body.get("last-updated-time")
-    everything = since_ms is None or since_ms >= _ALL_SESSIONS_MS
+    since_ms: int = body.get("last-updated-time", _ALL_SESSIONS_MS)
+    everything = since_ms >= _ALL_SESSIONS_MS
     skip, top = body.get("skip", 0), body.get("top", 100)
     ids = hub.queue.session_ids(None if everything else since_ms / 1000)[skip : skip + top]
     if not ids:

@@ -76,6 +76,13 @@ class Queue(PlainQueue):
         if key is not None:
             self._offer(key)
 
+    def take(self, hold: SessionHold | None = None, *, lock: bool = True) -> Entry | None:
+        """None as well when the session's lock has just ended."""
+        self.advance()
+        if hold is not None and self._holds.get(hold.session_id) is not hold:
+            return None
+        return super().take(hold, lock=lock)
+
     def held_session(self, session_id: str, holder: str | None = None) -> SessionHold:
         """The hold of that session (by `holder`, if given). Raises `QueueError` (lock lost)."""
         self.advance()

@@ -1,39 +1,31 @@
-"""Fixtures of the F&O stand-in tests: one environment per test over ASGI, with a token of its own Entra."""
+"""What the tests of the F&O stand-in share: a client over ASGI with a token, and customers."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 import httpx
-import pytest
 
-from sandbox.d365 import D365StandIn
 from sandbox.entra import EntraStandIn
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from sandbox.d365 import D365StandIn
 
 BASE = "https://contoso.operations.dynamics.com"
 CLIENT = "0f6c8d1e-52c1-4f4b-8f1b-6f0a4f3f7c11"
 WRITE_EXCEPTION = "Microsoft.Dynamics.Platform.Integration.Services.OData.AxODataWriteException"
 
 
-@pytest.fixture(scope="module")
-def entra() -> EntraStandIn:
+def new_entra() -> EntraStandIn:
+    """Makes an RSA key, so once per module is enough."""
     return EntraStandIn("5b0d2c8e-3a41-4c1c-9b34-0f6f0b8a1a77", {CLIENT: "secret"})
 
 
-@pytest.fixture
-def d365(entra: EntraStandIn) -> D365StandIn:
-    return D365StandIn(entra=entra)
-
-
-@pytest.fixture
-async def client(d365: D365StandIn, entra: EntraStandIn) -> AsyncIterator[httpx.AsyncClient]:
-    headers = {"authorization": f"Bearer {entra.issue_token(CLIENT, BASE)}"}
+def connect(d365: D365StandIn) -> httpx.AsyncClient:
+    """A client with a token, over ASGI; the caller closes it."""
+    headers = {"authorization": f"Bearer {d365.entra.issue_token(CLIENT, BASE)}"}
     transport = httpx.ASGITransport(d365.app)
-    async with httpx.AsyncClient(transport=transport, base_url=BASE, headers=headers) as http:
-        yield http
+    return httpx.AsyncClient(transport=transport, base_url=BASE, headers=headers)
 
 
 def customer(**changes: Any) -> dict[str, Any]:

@@ -9,18 +9,37 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from tests.contract.d365_standin import BASE, CLIENT, create
+from tests.contract.d365_standin import BASE, CLIENT, connect, create, new_entra
 
 if TYPE_CHECKING:
-    from sandbox.d365 import D365StandIn
-    from sandbox.entra import EntraStandIn
+    from collections.abc import AsyncIterator
 
-pytest_plugins = ["tests.contract.d365_standin"]
+    from sandbox.entra import EntraStandIn
+from sandbox.d365 import D365StandIn
+
+
+@pytest.fixture(scope="module")
+def entra() -> EntraStandIn:
+    return new_entra()
+
+
+@pytest.fixture
+def d365(entra: EntraStandIn) -> D365StandIn:
+    return D365StandIn(entra=entra)
+
+
+@pytest.fixture
+async def client(d365: D365StandIn) -> AsyncIterator[httpx.AsyncClient]:
+    async with connect(d365) as http:
+        yield http
+
 
 ROWS = [
-    {"CustomerAccount": "C1", "OrganizationName": "Birch & Co", "CreditLimit": 100, "SalesforceAccountId": "001A"},
+    {"CustomerAccount": "C1", "OrganizationName": "Birch & Co", "CreditLimit": 100,
+     "SalesforceAccountId": "001A"},
     {"CustomerAccount": "C2", "OrganizationName": "O'Brien*", "CreditLimit": 250.5, "OnHoldStatus": "All"},
-    {"CustomerAccount": "C3", "OrganizationName": "birchwood", "CredManCustomerSince": "2026-07-30T12:00:00Z"},
+    {"CustomerAccount": "C3", "OrganizationName": "birchwood",
+     "CredManCustomerSince": "2026-07-30T12:00:00Z"},
     {"CustomerAccount": "D1", "OrganizationName": "Eiche", "dataAreaId": "demf"},
 ]  # fmt: skip
 PREFIX = "Microsoft.Dynamics.DataEntities."

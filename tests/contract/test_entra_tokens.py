@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import jwt
@@ -11,6 +11,7 @@ import pytest
 from azure.core.exceptions import ClientAuthenticationError
 from azure.identity import CertificateCredential, ClientSecretCredential
 
+from sandbox.d365 import D365StandIn
 from sandbox.entra import EntraStandIn
 from sandbox.entra.certificates import application_certificate
 
@@ -29,7 +30,7 @@ async def entra() -> AsyncIterator[EntraStandIn]:
         yield running
 
 
-def _identity_options(entra: EntraStandIn) -> dict[str, object]:
+def _identity_options(entra: EntraStandIn) -> dict[str, Any]:
     return {
         "authority": entra.url,
         "disable_instance_discovery": True,
@@ -143,3 +144,15 @@ async def test_an_expired_secret_and_faults_are_switched_by_http(client: httpx.A
     assert (await client.post(f"/{TENANT}/oauth2/v2.0/token", data=_form())).status_code == 200
     calls = (await client.get("/sandbox/calls")).json()
     assert calls["by_operation"] == {"POST oauth2/v2.0/token": 2}
+
+
+async def test_a_token_from_azure_identity_opens_the_environment(entra: EntraStandIn) -> None:
+    async with D365StandIn(entra=entra) as d365:
+        credential = ClientSecretCredential(TENANT, CLIENT, SECRET, **_identity_options(entra))
+        with credential:
+            token = await asyncio.to_thread(credential.get_token, f"{d365.url}/.default")
+        async with httpx.AsyncClient(base_url=d365.url) as http:
+            path = "/api/services/UserSessionService/AifUserSessionService/GetUserSessionInfo"
+            headers = {"authorization": f"Bearer {token.token}"}
+            answer = await http.post(path, headers=headers)
+    assert (answer.status_code, answer.json()["Company"]) == (200, "usmf")

@@ -187,9 +187,3 @@ def test_a_broker_in_a_thread_answers_questions_of_other_threads() -> None:
         assert running.call(running.broker.counts)["q"]["active"] == 0
         with pytest.raises(KeyError):
             running.call(running.broker.peek, "nowhere")
-
-
-def test_the_snapshot_of_messages_holds_json_types_only() -> None:
-    broker = Broker([QueueOptions("q")])
-    assert broker.snapshot_messages("q") == []
-    assert broker.snapshot()["queues"]["q"]["paused"] is False

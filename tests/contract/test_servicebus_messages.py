@@ -1,6 +1,7 @@
 """Sending, receiving and settling with the real SDK against the broker, over sockets."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
@@ -186,6 +187,8 @@ async def test_duplicates_within_the_window_are_dropped_silently(stage: Stage) -
     )
 
     assert [m.body for m in stage.broker.peek("unique")] == [b"1", b"4"]
+    shown = json.loads(json.dumps(stage.broker.snapshot_messages("unique")))
+    assert [(m["body"], m["message_id"]) for m in shown] == [("1", "same"), ("4", "other")]
     assert stage.broker.snapshot()["queues"]["unique"]["totals"]["duplicates"] == 2
 
 

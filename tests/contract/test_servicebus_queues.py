@@ -360,6 +360,7 @@ def test_a_session_lock_expires_with_a_counted_attempt_unless_renewed(
 
     assert lost == [True]
     assert entry.delivery_count == 1
+    assert queue.take(hold) is None
     with pytest.raises(QueueError, match="session-lock-lost"):
         queue.held_session("s")
 

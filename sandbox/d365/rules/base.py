@@ -26,15 +26,19 @@ class Write:
     given: Mapping[str, Any]
     old: Row | None = None
 
+    def __post_init__(self) -> None:
+        # Rules fill properties a view such as SalesOrderLines hides, so the table's own entity counts
+        self.defaults = self.environment.store.table(self.entity).entity.defaults
+
     def get(self, name: str) -> Any:
-        return self.values.get(name, self.entity.defaults.get(name))
+        return self.values.get(name, self.defaults.get(name))
 
     def set(self, name: str, value: Any) -> None:
         self.values[name] = value
 
     def set_unless_given(self, name: str, value: Any) -> None:
         """A default that only fills an empty field."""
-        if self.get(name) == self.entity.defaults[name] and name not in self.given:
+        if self.get(name) == self.defaults[name] and name not in self.given:
             self.values[name] = value
 
     def changed(self, *names: str) -> bool:
@@ -42,9 +46,7 @@ class Write:
 
     def stored(self) -> dict[str, Any]:
         """Only what differs from the defaults."""
-        # The table's own entity knows more properties than a view of it
-        defaults = self.environment.store.table(self.entity).entity.defaults
-        return {name: value for name, value in self.values.items() if value != defaults[name]}
+        return {name: value for name, value in self.values.items() if value != self.defaults[name]}
 
     def refuse(self, *reasons: str) -> ODataError:
         return write_failed(self.entity.aot_name, [f"Error: {reason}" for reason in reasons])

@@ -98,5 +98,5 @@ async def nightly(timer: func.TimerRequest) -> None: ...
 
 @app.route(methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
 async def slow(req: func.HttpRequest) -> str:
-    await asyncio.sleep(1.0)
+    await asyncio.sleep(0.5)
     return "finished"
