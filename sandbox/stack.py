@@ -104,10 +104,15 @@ class Sandbox:
             path.unlink() if path.is_file() else path.rmdir()
         self._folder.rmdir()
 
-    async def start_app(self) -> None:
-        """Starts the Functions host with the unmodified project."""
-        settings = self._folder / "settings.json"
-        settings.write_text(json.dumps(self.env))
+    async def start_app(self, settings: Mapping[str, str] | None = None) -> None:
+        """Starts the Functions host with the unmodified project, each time on the port of the first.
+
+        `settings`, where given, replace the overrides of the constructor.
+        """
+        if settings is not None:
+            self._overrides = dict(settings)
+        file = self._folder / "settings.json"
+        file.write_text(json.dumps(self.env))
         self.app = await Process.start(
             sys.executable,
             "-m",
@@ -115,7 +120,7 @@ class Sandbox:
             "--project",
             str(PROJECT),
             "--settings",
-            str(settings),
+            str(file),
             "--port",
             str(self._function_port),
             "--function-key",
@@ -128,6 +133,8 @@ class Sandbox:
         )
         ready = json.loads(await self.app.line_matching(r"^\{.*base_url"))
         self.app_url = ready["base_url"]
+        # Salesforce keeps on calling the address that it was told.
+        self._function_port = httpx.URL(self.app_url).port or 0
 
     async def kill_app(self) -> None:
         """As a crash: nothing is drained."""

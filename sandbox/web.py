@@ -141,7 +141,7 @@ class StandIn:
 
             await self.app(scope, receive, swallow)
         if fault.drop:
-            await _cut(send)
+            await cut_connection(send)
             return False
         if fault.status is None:
             return True
@@ -197,7 +197,7 @@ async def _answer(send: Send, status: int, body: bytes, headers: dict[str, str])
     await send({"type": "http.response.body", "body": body})
 
 
-async def _cut(send: Send) -> None:
+async def cut_connection(send: Send) -> None:
     """Ends the connection inside the answer: the client sees a protocol error and no body.
 
     An ASGI app cannot close the socket; promising more bytes than it sends makes the server do so.
@@ -213,7 +213,9 @@ class Server:
     def __init__(
         self, app: App, *, port: int = 0, certificate: tuple[str, str] | None = None
     ) -> None:
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        # The protocol is named because asyncio sets TCP_NODELAY only then; without it every small answer
+        # waits some 40 ms for the peer's acknowledgement.
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._socket.bind(("127.0.0.1", port))
         self.port: int = self._socket.getsockname()[1]

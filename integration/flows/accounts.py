@@ -74,7 +74,6 @@ class AccountFlow:
         )
         self._one_company = self._mapping.companies.is_single_company
         self._customers = Customers(d365, intents, settings, self._mapping.table.target_fields())
-        self._fields: tuple[str, ...] | None = None
 
     async def read(self, keys: list[str]) -> Mapping[str, Record | Skipped | Moved | Exception]:
         fields = await self._source_fields()
@@ -90,12 +89,10 @@ class AccountFlow:
 
     async def _source_fields(self) -> tuple[str, ...]:
         """Fields that an org has only with some feature are asked for where describe shows them."""
-        if self._fields is None:
-            described = await self._salesforce.describe(OBJECT)
-            available = {field["name"] for field in described["fields"]}
-            needed = ("Id", self._number_field, *self._mapping.source_fields(available))
-            self._fields = tuple(dict.fromkeys(needed))
-        return self._fields
+        described = await self._salesforce.describe(OBJECT)
+        available = {field["name"] for field in described["fields"]}
+        needed = ("Id", self._number_field, *self._mapping.source_fields(available))
+        return tuple(dict.fromkeys(needed))
 
     async def _gone(self, keys: list[str]) -> dict[str, Skipped | Moved]:
         """Deleted or merged, on positive evidence only; what no query shows stays "not-found"."""

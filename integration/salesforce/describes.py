@@ -6,6 +6,8 @@ answer (304) while nothing has changed (Salesforce contract 2.5).
 
 from __future__ import annotations
 
+import asyncio
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -42,11 +44,17 @@ class Describes:
         self._clock = clock
         self._max_age = max_age
         self._known: dict[str, _Known] = {}
+        self._asking: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def get(self, object_name: str) -> dict[str, Any]:
-        known = self._known.get(object_name)
-        if known and self._clock() < known.fresh_until:
-            return known.body
+        """Callers that ask at the same time share one call."""
+        async with self._asking[object_name]:
+            known = self._known.get(object_name)
+            if known and self._clock() < known.fresh_until:
+                return known.body
+            return await self._ask(object_name, known)
+
+    async def _ask(self, object_name: str, known: _Known | None) -> dict[str, Any]:
         conditional = bool(known and known.last_modified)
         answer = await self._transport.request(
             "GET",

@@ -24,7 +24,7 @@ from sandbox.d365.seed import load_seed
 from sandbox.d365.service import Action, DataService, operation_name
 from sandbox.d365.throttle import Throttle
 from sandbox.d365.urls import parse_options
-from sandbox.web import Control, Receive, Scope, Send, Server, StandIn, _cut
+from sandbox.web import Control, Receive, Scope, Send, Server, StandIn, cut_connection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -200,7 +200,7 @@ class _ConnectionCut(Response):
     """Ends the connection without an answer."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await _cut(send)
+        await cut_connection(send)
 
 
 def _constant(value: str) -> Action:

@@ -51,10 +51,16 @@ class Settings:
     states_must_exist: bool = True
 
     def update(self, given: Mapping[str, Any]) -> None:
+        """Sets all given switches or, with `ValueError`, none."""
         known = {f.name: type(getattr(self, f.name)) for f in fields(self)}
         for name, value in given.items():
-            if name not in known or not isinstance(value, known[name]):
+            if type(value) is not known.get(name):
                 raise ValueError(f"no setting {name!r} of this type")
+        if given.get("page_size", 1) < 1:
+            raise ValueError("page_size must be positive")
+        if given.get("changeset_failure", "bare") not in ("bare", "wrapped"):
+            raise ValueError("changeset_failure is bare or wrapped")
+        for name, value in given.items():
             setattr(self, name, value)
 
 

@@ -92,8 +92,9 @@ def _lookups(table: Table, node: Node) -> list[tuple[str, str]] | None:
             if all(lookups is not None for lookups in found):
                 return [lookup for lookups in found for lookup in lookups or ()]
         case ("all", parts):
-            found = [lookups for part in parts if (lookups := _lookups(table, part)) is not None]
-            return min(found, key=len) if found else None
+            narrowing = [_lookups(table, part) for part in parts]
+            usable = [lookups for lookups in narrowing if lookups is not None]
+            return min(usable, key=len) if usable else None
     return None
 
 

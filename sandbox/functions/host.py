@@ -17,7 +17,7 @@ from .output_bindings import OutputSender
 from .routes import RouteError, build_routes
 from .service_bus_data import manual_message, many_messages, one_message, properties_of
 from .service_bus_listener import Entity, ServiceBusListener
-from .timers import Schedule, ScheduleError, TimerListener
+from .timers import Schedule, TimerListener
 from .worker import AppLoadError, Function, Worker
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class FunctionsHost:
         self.functions: list[Function] = []
         self.problems: dict[str, str] = {}
         self.base_url = ""
-        self._service_bus: list[ServiceBusListener] = []
+        self._service_bus: dict[str, ServiceBusListener] = {}
         self._timers: dict[str, TimerListener] = {}
         self._by_hand: set[asyncio.Task[Any]] = set()
 
@@ -83,11 +83,11 @@ class FunctionsHost:
         manual: dict[str, Callable[[str], None]] = {}
         for function in self.functions:
             if self._settings.is_disabled(function.name):
+                # Not started, but the admin API can still run it, as in Azure.
                 self.problems[function.name] = "disabled"
-                continue
             try:
                 run = self._prepare(function, options)
-            except (SettingError, ScheduleError) as error:
+            except (SettingError, ValueError) as error:
                 self.problems[function.name] = str(error)
                 log.warning("the function '%s' is in error: %s", function.name, error)
                 continue
@@ -103,21 +103,26 @@ class FunctionsHost:
         self._http = HttpListener(app, *self._address, self._drain_seconds)
         await self._http.start()
         self.base_url = f"http://{self._address[0]}:{self._http.port}"
-        for listener in self._service_bus:
-            listener.start()
-        for timer in self._timers.values():
-            timer.start()
+        listeners: Mapping[str, ServiceBusListener | TimerListener] = {
+            **self._service_bus,
+            **self._timers,
+        }
+        for name, listener in listeners.items():
+            if name not in self.problems:
+                listener.start()
 
     async def stop(self) -> bool:
         """Takes no more work, waits for what runs, releases everything. False when it had to cut."""
         ends = time.monotonic() + self._drain_seconds
         for timer in self._timers.values():
             timer.stop_schedule()
-        for listener in self._service_bus:
+        for listener in self._service_bus.values():
             listener.stop_receiving()
         http = asyncio.create_task(self._http.stop())
         left = max(0.1, ends - time.monotonic())
-        drained = await asyncio.gather(*(listener.stop(left) for listener in self._service_bus))
+        drained = await asyncio.gather(
+            *(listener.stop(left) for listener in self._service_bus.values())
+        )
         complete = all(drained)
         try:
             await asyncio.wait_for(self._executor.drained(), max(0.1, ends - time.monotonic()))
@@ -189,16 +194,14 @@ class FunctionsHost:
         service_bus = options.service_bus
         if settled is not None:
             service_bus = service_bus.with_auto_complete(str(settled).lower() == "true")
-        self._service_bus.append(
-            ServiceBusListener(
-                function.name,
-                self._settings.connection_string(str(trigger.get("connection") or "")),
-                Entity(*resolved.values()),
-                service_bus,
-                dispatch,
-                sessions=str(trigger.get("isSessionsEnabled", "")).lower() == "true",
-                batches=many,
-            )
+        self._service_bus[function.name] = ServiceBusListener(
+            function.name,
+            self._settings.connection_string(str(trigger.get("connection") or "")),
+            Entity(*resolved.values()),
+            service_bus,
+            dispatch,
+            sessions=str(trigger.get("isSessionsEnabled", "")).lower() == "true",
+            batches=many,
         )
         return by_hand
 

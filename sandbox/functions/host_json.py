@@ -131,10 +131,11 @@ def _boolean(section: dict[str, Any], name: str, *, default: bool) -> bool:
 
 
 def _set(data: dict[str, Any], path: list[str], value: str) -> None:
-    """Sets one member by its path; existing names match in any case."""
+    """Sets one member by its path; existing names match in any case, new ones are camel case."""
     node = data
     for depth, part in enumerate(path):
-        name = next((key for key in node if key.lower() == part.lower()), part)
+        camel = part[:1].lower() + part[1:]
+        name = next((key for key in node if key.lower() == part.lower()), camel)
         if depth == len(path) - 1:
             node[name] = value
             return

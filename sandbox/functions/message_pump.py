@@ -163,18 +163,14 @@ class MessagePump:
         settle = self._receiver.complete_message if succeeded else self._receiver.abandon_message
         try:
             await settle(message)
-        except (MessageLockLostError, SessionLockLostError) as error:
-            self._unsettled(message, error)
         except Exception as error:
-            self._unsettled(message, error)
-
-    def _unsettled(self, message: ServiceBusReceivedMessage, error: Exception) -> None:
-        log.warning(
-            "%s: message %s could not be settled and will come again: %s",
-            self._name,
-            message.message_id,
-            type(error).__name__,
-        )
+            # A lost lock or connection: the broker delivers the message again.
+            log.warning(
+                "%s: message %s could not be settled and will come again: %s",
+                self._name,
+                message.message_id,
+                type(error).__name__,
+            )
 
 
 async def keep_locked(

@@ -40,7 +40,7 @@ class OutputSender:
                 continue
             if kind != "serviceBus":
                 raise SettingError(f"output binding '{kind}' is not served by the local host")
-            entity = self._settings.resolve(binding.get("queueName") or binding.get("topicName"))
+            entity = self._settings.resolve(str(binding.get("queueName") or binding["topicName"]))
             sender = self._sender(
                 str(binding.get("connection") or ""), entity, "topicName" in binding
             )

@@ -71,7 +71,9 @@ def build_routes(functions: list[Function], prefix: str) -> list[Route]:
 def _route(function: Function, trigger: dict[str, Any], prefix: str) -> Route:
     template = str(trigger.get("route") or function.name).strip("/")
     full = f"{prefix}/{template}".strip("/")
-    pattern, rank, defaults = "", [], {}
+    pattern = ""
+    rank: list[int] = []
+    defaults: dict[str, str] = {}
     for segment in full.split("/"):
         text, weight, optional = _segment(segment, defaults)
         separator = "/" if pattern else ""

@@ -114,7 +114,8 @@ class TimerListener:
         while not self._stopping:
             due = self._schedule.after(datetime.now(UTC))
             await _sleep_until(due)
-            await self._run_once(past_due=False)
+            if not self._stopping:
+                await self._run_once(past_due=False)
 
     async def _run_once(self, *, past_due: bool) -> None:
         async with self._lock:

@@ -130,12 +130,14 @@ class Worker:
             ok, returned, outputs, error, trace = await invocation_request_native(
                 call, function.id, inputs, metadata, trace_parent, trace_state
             )
-        except asyncio.CancelledError as error:
+        except asyncio.CancelledError as cancelled:
             task = asyncio.current_task()
             if task is not None and task.cancelling():
                 raise
             # The function itself let a CancelledError out: that is its failure, not ours.
-            return Invocation(call, ok=False, error=repr(error), traceback=traceback.format_exc())
+            return Invocation(
+                call, ok=False, error=repr(cancelled), traceback=traceback.format_exc()
+            )
         return Invocation(call, ok, returned, outputs, error, trace)
 
     def close(self) -> None:

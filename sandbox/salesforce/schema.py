@@ -10,7 +10,7 @@ import re
 import shlex
 import tomllib
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -111,11 +111,8 @@ class ObjectType:
 
 class Schema:
     def __init__(self, *, state_country: bool = False) -> None:
-        text = (Path(__file__).parent / "objects.toml").read_text(encoding="utf-8")
         self.state_country = state_country
-        self.objects = {
-            name: _object(name, spec, state_country) for name, spec in tomllib.loads(text).items()
-        }
+        self.objects = _objects(state_country)
         self._lower = {name.lower(): o for name, o in self.objects.items()}
         self._prefixes = {o.prefix: o for o in self.objects.values()}
 
@@ -152,6 +149,12 @@ def label_of(name: str) -> str:
         return name[:-3].replace("_", " ")
     words = re.sub(r"(?<=[a-z])(?=[A-Z0-9])", " ", name)
     return re.sub(r"\bId$", "ID", words)
+
+
+@cache
+def _objects(state_country: bool) -> dict[str, ObjectType]:
+    text = (Path(__file__).parent / "objects.toml").read_text(encoding="utf-8")
+    return {name: _object(name, spec, state_country) for name, spec in tomllib.loads(text).items()}
 
 
 def _parse(name: str, spec: str) -> Field:

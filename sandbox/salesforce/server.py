@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from functools import cache
 from typing import Any, Self
 
 import jwt
@@ -87,7 +88,7 @@ class SalesforceStandIn:
             "exp": int(time.time()) + 180,
             **claims,
         }
-        return jwt.encode(given, self.private_key_pem, algorithm="RS256")
+        return jwt.encode(given, _load(self.private_key_pem), algorithm="RS256")
 
     async def start(self) -> None:
         self._server = Server(self.app, port=self._port, certificate=self._certificate)
@@ -149,10 +150,19 @@ def new_key() -> str:
     ).decode()
 
 
-def _public(private_key_pem: str) -> str:
+@cache
+def _load(private_key_pem: str) -> rsa.RSAPrivateKey:
+    # Loading proves the key's numbers, which takes longer than signing with it.
     key = serialization.load_pem_private_key(private_key_pem.encode(), None)
+    if not isinstance(key, rsa.RSAPrivateKey):
+        raise TypeError("the private key is not an RSA key")
+    return key
+
+
+def _public(private_key_pem: str) -> str:
     return (
-        key.public_key()
+        _load(private_key_pem)
+        .public_key()
         .public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
         .decode()
     )

@@ -297,3 +297,30 @@ async def test_state_can_be_posted_read_and_reset(
     assert (await client.get("/sandbox/state/CustomersV3")).json() == []
     assert d365.environment.settings.page_size == 10_000
     assert (await create(client))["CustomerAccount"] == "US-000001"
+
+
+async def test_a_contact_hangs_on_the_party_of_a_customer(client: httpx.AsyncClient) -> None:
+    party = (await create(client))["PartyNumber"]
+    body = {"AssociatedPartyNumber": party, "FirstName": "Ada", "LastName": "Lovelace"}
+    contact = await client.post("/data/ContactPersons", json=body)
+    assert contact.status_code == 201
+    row = contact.json()
+    assert row["ContactPersonId"] == "US-000001"
+    assert row["ContactPersonName"] == "Ada Lovelace"
+    assert row["ContactForParty"] == "Forest Wholesales"
+    assert row["ContactPersonPartyNumber"] not in ("", party)
+    unknown = await client.post("/data/ContactPersons", json={**body, "AssociatedPartyNumber": "9"})
+    assert "'Global address book'" in infolog(unknown)
+    missing = await client.post("/data/ContactPersons", json={"LastName": "Alone"})
+    assert "must be filled in" in infolog(missing)
+    text = await client.post("/data/ContactPersons", json={**body, "BirthDay": ""})
+    message = text.json()["error"]["innererror"]["message"]
+    assert message == "Cannot convert the literal '' to the expected type 'Edm.Int32'."
+
+
+async def test_a_customer_with_orders_cannot_be_deleted(client: httpx.AsyncClient) -> None:
+    account = (await create(client))["CustomerAccount"]
+    header = {"OrderingCustomerAccountNumber": account, "CurrencyCode": "USD"}
+    await client.post("/data/SalesOrderHeadersV2", json=header)
+    path = f"/data/CustomersV3(dataAreaId='usmf',CustomerAccount='{account}')"
+    assert "has sales orders" in infolog(await client.delete(path))

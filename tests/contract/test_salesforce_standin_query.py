@@ -16,6 +16,25 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 ROOT = "/services/data/v62.0"
+# As in recorded answers of real orgs.
+DESCRIBE_KEYS = """
+actionOverrides activateable childRelationships compactLayoutable createable custom
+customSetting deletable deprecatedAndHidden feedEnabled fields keyPrefix label labelPlural
+layoutable mergeable mruEnabled name namedLayoutInfos queryable recordTypeInfos
+replicateable retrieveable searchable supportedScopes triggerable undeletable updateable
+urls
+"""
+FIELD_KEYS = """
+aggregatable aiPredictionField autoNumber byteLength calculated calculatedFormula
+cascadeDelete caseSensitive compoundFieldName controllerName createable custom defaultValue
+defaultValueFormula defaultedOnCreate dependentPicklist deprecatedAndHidden digits
+displayLocationInDecimal encrypted externalId extraTypeInfo filterable filteredLookupInfo
+formulaTreatNullNumberAsZero groupable highScaleNumber htmlFormatted idLookup inlineHelpText
+label length mask maskType name nameField namePointing nillable permissionable
+picklistValues polymorphicForeignKey precision queryByDistance referenceTargetField
+referenceTo relationshipName relationshipOrder restrictedDelete restrictedPicklist scale
+searchPrefilterable soapType sortable type unique updateable writeRequiresMasterRead
+"""
 ACCOUNTS = [
     {"Name": "Acme", "Industry": "Energy", "AnnualRevenue": 100, "BillingCity": "Köln"},
     {"Name": "acme 100%", "Industry": "Energy", "AnnualRevenue": 300, "Site": "a_b"},
@@ -230,6 +249,18 @@ async def test_pages_follow_the_locator_and_keep_what_the_query_saw(api):
     assert found[449]["Name"] != "changed"
 
 
+async def test_paging_by_id_reaches_every_row_once(api):
+    made = (await api.post("/sandbox/state/Account", json=generate_accounts(150))).json()["ids"]
+    found: list[str] = []
+    while len(found) < 200:
+        after = f"WHERE Id > '{found[-1]}'" if found else ""
+        page = await query(api, f"SELECT Id FROM Account {after} ORDER BY Id LIMIT 40")
+        if not page["records"]:
+            break
+        found += [row["Id"] for row in page["records"]]
+    assert found == made
+
+
 async def test_a_stale_locator_is_refused(api):
     await api.post("/sandbox/state/Account", json=generate_accounts(201))
     options = {"Sforce-Query-Options": "batchSize=200"}
@@ -281,7 +312,8 @@ async def test_describe_tells_keys_lengths_and_rights(api):
     assert fields["OwnerId"]["referenceTo"] == ["User"]
     assert fields["BillingCity"]["compoundFieldName"] == "BillingAddress"
     assert "BillingCountryCode" not in fields
-    assert len(key) == 63
+    assert set(DESCRIBE_KEYS.split()) <= set(body)
+    assert set(key) == set(FIELD_KEYS.split())
     children = {c["relationshipName"]: c["childSObject"] for c in body["childRelationships"]}
     assert children["Contacts"] == "Contact"
     unchanged = {"If-Modified-Since": answer.headers["last-modified"]}

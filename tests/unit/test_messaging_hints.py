@@ -118,7 +118,9 @@ JSON = st.recursive(
 )
 MEMBERS = st.fixed_dictionaries(
     {"v": st.just(1) | JSON},
-    optional={name: JSON | st.just(value) for name, value in hint().to_json().items()},
+    optional={
+        name: JSON | st.just(value) for name, value in hint().to_json().items() if name != "v"
+    },
 )
 
 
