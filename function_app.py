@@ -2,9 +2,9 @@
 
 import azure.functions as func
 
-from integration.triggers import converge_changes, health, salesforce_events
+from integration.triggers import converge_changes, health, inventory, openapi, salesforce_events
 
 app = func.FunctionApp(http_auth_level=func.AuthLevel.FUNCTION)
 
-for module in (salesforce_events, converge_changes, health):
+for module in (salesforce_events, converge_changes, inventory, openapi, health):
     app.register_functions(module.bp)

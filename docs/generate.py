@@ -3,6 +3,7 @@
 docs/mapping.md                  the mapping tables
 docs/settings.md                 every app setting
 docs/salesforce-event.schema.json   the webhook's JSON envelope
+docs/openapi.json                what /api/openapi.json answers, for an app of another name
 """
 
 from __future__ import annotations
@@ -23,7 +24,14 @@ def documents() -> dict[str, str]:
         "mapping.md": render(),
         "settings.md": settings_page(),
         "salesforce-event.schema.json": event_schema(),
+        "openapi.json": openapi_document(),
     }
+
+
+def openapi_document() -> str:
+    from integration.triggers.openapi import document
+
+    return json.dumps(document("https://your-app.azurewebsites.net"), indent=2) + "\n"
 
 
 def event_schema() -> str:

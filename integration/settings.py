@@ -234,6 +234,27 @@ class AppSettings(_Buckets):
     )
     create_quarantine_minutes: float = Field(15, ge=0, validation_alias="CREATE_QUARANTINE_MINUTES")
     mapping_file: str | None = Field(None, validation_alias="MAPPING_FILE")
+    stock_cache: float = Field(
+        5,
+        ge=0,
+        le=300,
+        validation_alias="STOCK_CACHE_SECONDS",
+        description="seconds a stock level read from F&O answers further questions",
+    )
+    stock_timeout: float = Field(
+        8,
+        ge=2,
+        le=200,
+        validation_alias="STOCK_TIMEOUT_SECONDS",
+        description="seconds a stock check may take; Salesforce gives up after 10",
+    )
+    stock_max_items: int = Field(
+        100,
+        ge=1,
+        le=1000,
+        validation_alias="STOCK_MAX_ITEMS",
+        description="most item numbers in one stock check",
+    )
 
     @property
     def create_quarantine(self) -> timedelta:

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from azure.storage.blob import ContainerClient
 
     from integration.d365.client import D365Client
-    from integration.flows.dispatcher import Dispatcher, FlowEntry
+    from integration.flows.dispatcher import Dispatcher
+    from integration.flows.stock import StockCheck
+    from integration.mapping.customisation import Customisation
     from integration.messaging.service_bus import Queues
     from integration.salesforce.client import SalesforceClient
     from integration.settings import AzureSettings, Settings
@@ -36,6 +38,7 @@ class App:
     salesforce: SalesforceClient
     d365: D365Client
     dispatcher: Dispatcher
+    stock: StockCheck
     objects: frozenset[tuple[str, str]]
     resources: AsyncExitStack = field(repr=False)
 
@@ -43,7 +46,9 @@ class App:
         await self.resources.aclose()
 
 
+_UNCONFIGURED_WAIT = 60.0  # seconds
 _app: App | None = None
+_spare: Queues | None = None
 _building = asyncio.Lock()
 
 
@@ -57,23 +62,59 @@ async def get_app() -> App:
     return _app
 
 
+async def put_back(body: bytes, session: str) -> None:
+    """Schedules a message again while the settings are wrong; only those of Azure are needed for that.
+
+    Left to the broker it would be delivered ten times within seconds and be a dead letter. Raises
+    ConfigurationError where even the settings of Azure are wrong, Unreachable as `Queues` does.
+    """
+    from uuid import uuid4
+
+    from integration.errors import ConfigurationError
+    from integration.settings import AzureSettings, RetrySettings
+
+    try:
+        queues = _spare_queues(AzureSettings.model_validate({}))
+    except ValueError:
+        raise ConfigurationError(["ServiceBus: the connection is not set"]) from None
+    try:
+        delay = min(_UNCONFIGURED_WAIT, RetrySettings.model_validate({}).max_delay)
+    except ValueError:
+        delay = _UNCONFIGURED_WAIT
+    await queues.schedule_raw(body, session=session, message_id=str(uuid4()), delay=delay)
+
+
+def _spare_queues(settings: AzureSettings) -> Queues:
+    global _spare
+    if _spare is None:
+        from integration.messaging.service_bus import Queues
+
+        _spare = Queues(_service_bus(settings), buckets=1)  # the session is given with each message
+    return _spare
+
+
 async def build_app(settings: Settings | None = None) -> App:
     """Reads the settings unless given, validates the customisation file, creates the clients lazily."""
     import httpx
 
     from integration.d365.client import D365Client
+    from integration.flows.context import FlowContext
     from integration.flows.dispatcher import Dispatcher
+    from integration.flows.registry import build_flows
+    from integration.flows.stock import StockCheck
     from integration.messaging.service_bus import Queues
     from integration.recovery.gate import SystemGate
     from integration.salesforce.client import SalesforceClient
     from integration.salesforce.repeats import CallRetries
     from integration.settings import load_settings
     from integration.state.blobs import BlobState
+    from integration.state.intents import CreateIntents
+    from integration.state.ledger import Ledger
     from integration.telemetry import record_call
 
     _quiet_libraries()
     settings = settings or load_settings()
-    flows = _Flows(settings)  # the customisation file is checked before anything is opened
+    customisation = _customisation(settings.app.mapping_file)  # checked before anything is opened
     retry = settings.retry
     async with AsyncExitStack() as stack:
         salesforce_http = await stack.enter_async_context(
@@ -107,11 +148,13 @@ async def build_app(settings: Settings | None = None) -> App:
         state = BlobState(container)
         queues = Queues(_service_bus(settings.azure), buckets=settings.app.buckets)
         stack.push_async_callback(queues.close)
-        entries = flows.build(salesforce, d365, state)
+        intents = CreateIntents(state, quarantine=settings.app.create_quarantine)
+        entries = build_flows(FlowContext(settings, customisation, salesforce, d365, intents))
         dispatcher = Dispatcher(
             entries,
             queues,
             SystemGate(base=min(retry.base_delay, 30), longest=retry.max_delay),
+            Ledger(state),
             buckets=settings.app.buckets,
             batch_seconds=settings.app.batch_seconds,
             window=settings.app.batch_window_ms / 1000,
@@ -125,6 +168,7 @@ async def build_app(settings: Settings | None = None) -> App:
             salesforce=salesforce,
             d365=d365,
             dispatcher=dispatcher,
+            stock=StockCheck(d365, settings),
             objects=frozenset((entry.source, entry.object) for entry in entries),
             resources=stack.pop_all(),
         )
@@ -136,44 +180,19 @@ def _quiet_libraries() -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
-class _Flows:
-    """The flows of this release, with the tenant's customisation applied."""
+def _customisation(path: str | None) -> Customisation:
+    from pathlib import Path
 
-    def __init__(self, settings: Settings) -> None:
-        from pathlib import Path
+    from integration.errors import ConfigurationError
+    from integration.mapping.customisation import load_customisation
 
-        from integration.errors import ConfigurationError
-        from integration.mapping.customisation import load_customisation
-
-        self._settings = settings
-        path = settings.app.mapping_file
-        try:
-            text = Path(path).read_text(encoding="utf-8") if path else None
-        except (OSError, ValueError) as error:
-            raise ConfigurationError(
-                [f"MAPPING_FILE: {path} cannot be read ({type(error).__name__})"]
-            ) from error
-        self._customisation = load_customisation(text)
-
-    def build(
-        self, salesforce: SalesforceClient, d365: D365Client, state: BlobState
-    ) -> list[FlowEntry]:
-        from integration.flows.accounts import AccountFlow
-        from integration.flows.dispatcher import FlowEntry
-        from integration.recovery.decisions import FailurePolicy
-        from integration.state.intents import CreateIntents
-
-        settings = self._settings
-        retry = settings.retry
-        policy = FailurePolicy(
-            attempts=retry.attempts,
-            base_delay=retry.base_delay,
-            max_delay=retry.max_delay,
-            max_age=retry.max_age,
-        )
-        intents = CreateIntents(state, quarantine=settings.app.create_quarantine)
-        accounts = AccountFlow(settings, self._customisation, salesforce, d365, intents, policy)
-        return [FlowEntry(accounts, "salesforce", "Account", settings.app.flow_accounts)]
+    try:
+        text = Path(path).read_text(encoding="utf-8") if path else None
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(
+            [f"MAPPING_FILE: {path} cannot be read ({type(error).__name__})"]
+        ) from error
+    return load_customisation(text)
 
 
 def _service_bus(settings: AzureSettings) -> ServiceBusClient:

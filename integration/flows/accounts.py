@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from integration.errors import IntegrationError, RecordNeedsReview, SystemName
 from integration.flows.customers import COMPANY, NUMBER, Customer, Customers, Match, Sought
-from integration.flows.flow import Write
+from integration.flows.flow import Flow, Write
 from integration.flows.outcomes import Moved, Skipped
 from integration.mapping.accounts import AccountMapping, MappedAccount, account_mapping
 from integration.salesforce.errors import DuplicateRecord
@@ -23,13 +23,8 @@ from integration.salesforce.soql import in_list, select
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from integration.d365.client import D365Client
+    from integration.flows.context import FlowContext
     from integration.flows.flow import Record
-    from integration.mapping.customisation import Customisation
-    from integration.recovery.decisions import FailurePolicy
-    from integration.salesforce.client import SalesforceClient
-    from integration.settings import Settings
-    from integration.state.intents import CreateIntents
 
 OBJECT = "Account"
 _SEPARATOR = "|"
@@ -48,32 +43,27 @@ class WantedCustomer:
         return self.account.company
 
 
-class AccountFlow:
+class AccountFlow(Flow[WantedCustomer, Match]):
     name = "accounts"
     systems: tuple[SystemName, ...] = ("salesforce", "d365")
 
-    def __init__(
-        self,
-        settings: Settings,
-        customisation: Customisation,
-        salesforce: SalesforceClient,
-        d365: D365Client,
-        intents: CreateIntents,
-        policy: FailurePolicy,
-    ) -> None:
-        self.policy = policy
-        self._salesforce = salesforce
+    def __init__(self, context: FlowContext) -> None:
+        settings = context.settings
+        self.policy = context.policy(self.name)
+        self._salesforce = context.salesforce
         self._creation = settings.app.customer_creation
         self._numbering = settings.app.customer_numbering
         self._number_field = settings.salesforce.customer_number_field
         self._mapping: AccountMapping = account_mapping(
-            customisation,
+            context.customisation,
             default_company=settings.d365.company,
             salesforce_id_field=settings.d365.salesforce_id_field,
             customer_number_field=self._number_field,
         )
         self._one_company = self._mapping.companies.is_single_company
-        self._customers = Customers(d365, intents, settings, self._mapping.table.target_fields())
+        self._customers = Customers(
+            context.d365, context.intents, settings, self._mapping.table.target_fields()
+        )
 
     async def read(self, keys: list[str]) -> Mapping[str, Record | Skipped | Moved | Exception]:
         fields = await self._source_fields()

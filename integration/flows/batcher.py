@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from integration.messaging.hints import Hint
 
+COALESCED = "coalesced"
+
 
 @dataclass(slots=True)
 class _Waiting:
@@ -108,7 +110,7 @@ class Batcher:
             return
         outcome = outcomes[item.hint.key]
         speaks = speakers[item.hint.key] is item
-        item.answer.set_result(outcome if speaks else Skipped("coalesced"))
+        item.answer.set_result(outcome if speaks else Skipped(COALESCED))
 
     def _start(self, work: Awaitable[None]) -> None:
         task = asyncio.ensure_future(work)

@@ -15,7 +15,6 @@ from integration.d365.batch import Operation, OperationResult
 from integration.d365.errors import RecordExists
 from integration.d365.filters import Filter, eq
 from integration.d365.literals import Key
-from integration.d365.odata import Query
 from integration.d365.values import etag_of
 from integration.deadline import call_timeout
 from integration.errors import (
@@ -28,6 +27,7 @@ from integration.errors import (
     RecordRejected,
     Unreachable,
 )
+from integration.flows.reading import rows_matching
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -130,26 +130,10 @@ class Customers:
         return want.number or (None if self._sequence else key)
 
     async def _rows(self, terms: Sequence[Filter]) -> list[Record]:
-        """One read for a short filter, one $batch for more; a row that fits two terms comes once."""
-        queries = [
-            Query(filter=_any(terms[start : start + self._terms]), select=self._select)
-            for start in range(0, len(terms), self._terms)
-        ]
-        found: list[Record] = []
-        if len(queries) == 1:
-            query = queries[0]
-            found = [
-                row
-                async for row in self._client.query(
-                    ENTITY_SET, filter=query.filter, select=query.select
-                )
-            ]
-        elif queries:
-            reads = [Operation("GET", ENTITY_SET, query=query) for query in queries]
-            for result in await self._client.batch(reads):
-                if result.error is not None:
-                    raise result.error
-                found += result.body["value"]
+        """A customer that fits two terms comes once."""
+        found = await rows_matching(
+            self._client, ENTITY_SET, terms, self._select, per_filter=self._terms
+        )
         unique = {(str(row.get(COMPANY)).lower(), row.get(NUMBER)): row for row in found}
         return list(unique.values())
 
@@ -254,10 +238,6 @@ def _operation(write: Write) -> Operation:
     if write.operation == "create":
         return Operation("POST", ENTITY_SET, body=write.values)
     return Operation("PATCH", ENTITY_SET, Key(**write.key), body=write.values, etag=write.etag)
-
-
-def _any(terms: Sequence[Filter]) -> Filter:
-    return Filter(" or ".join(term.text for term in terms))
 
 
 def _by_bucket(buckets: Mapping[str, str]) -> dict[str, list[str]]:

@@ -9,26 +9,27 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from random import Random
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 from integration import telemetry
 from integration.deadline import deadline
 from integration.errors import RecordError, SystemTrouble, Unreachable
-from integration.flows.batcher import Batcher
+from integration.flows.batcher import COALESCED, Batcher
+from integration.flows.endings import Endings
 from integration.flows.engine import converge
 from integration.flows.outcomes import Failed, Moved, Outcome, Skipped, Synced, WouldChange
 from integration.messaging.dead_letters import DeadLetter
 from integration.messaging.hints import Hint, UnknownHintVersion, bucket_of
-from integration.recovery.decisions import EndState, RetryLater, decide
+from integration.recovery.decisions import RetryLater, decide
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from integration.errors import SystemName
-    from integration.flows.flow import Flow
+    from integration.flows.context import FlowEntry
+    from integration.flows.endings import LedgerWriter, Outbox
     from integration.recovery.gate import SystemGate
 
 # A rolling update takes minutes; what is still unknown after these waits is not coming.
@@ -37,33 +38,13 @@ _VERSION_WAIT = 60.0
 _ID_STEM = 100  # characters of a message id that leave room for a suffix within the broker's 128
 
 
-class Outbox(Protocol):
-    """Where hints go next; `messaging.service_bus.Queues` in production."""
-
-    async def send_hints(self, hints: list[Hint]) -> None: ...
-    async def schedule(self, hint: Hint, delay: float) -> None: ...
-    async def schedule_raw(
-        self, body: bytes, *, session: str, message_id: str, delay: float
-    ) -> None: ...
-    async def dead_letter(self, letter: DeadLetter) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class FlowEntry:
-    """A flow, what it listens to, and its switch: on, dry (log the differences only) or off (park)."""
-
-    flow: Flow[Any, Any]
-    source: str
-    object: str
-    switch: str
-
-
 class Dispatcher:
     def __init__(
         self,
         flows: list[FlowEntry],
         outbox: Outbox,
         gate: SystemGate,
+        ledger: LedgerWriter,
         *,
         buckets: int,
         batch_seconds: float,
@@ -75,6 +56,7 @@ class Dispatcher:
         self._by_name = {entry.flow.name: entry for entry in flows}
         self._by_object = {(entry.source, entry.object): entry for entry in flows}
         self._outbox = outbox
+        self._endings = Endings(outbox, ledger)
         self._gate = gate
         self._buckets = buckets
         self._batch_seconds = batch_seconds
@@ -135,8 +117,11 @@ class Dispatcher:
                 latency = (datetime.now(UTC) - hint.seen_at).total_seconds()
                 result = "changed" if changed else "unchanged"
                 telemetry.record_outcome(name, "synced", result, latency)
+                await self._endings.settled(entry.flow, hint)
             case Skipped(reason):
                 telemetry.record_outcome(name, "skipped", reason)
+                if reason != COALESCED:  # the delivery that spoke for it decides
+                    await self._endings.settled(entry.flow, hint)
             case WouldChange(operation, differences):
                 telemetry.record_outcome(name, "dry", operation)
                 fields = ",".join(difference.field for difference in differences)
@@ -170,24 +155,15 @@ class Dispatcher:
             telemetry.record_outcome(flow.name, "retry", reason)
             self._log("retry later", entry, hint, error=error, reason=reason, delay=decision.delay)
             return
-        await self._end(entry, hint, decision)
-        self._log("ended", entry, hint, error=error, reason=reason, end=decision.kind)
-
-    async def _end(self, entry: FlowEntry, hint: Hint, end: EndState) -> None:
-        """Copies the hint to its end state before the message is completed."""
-        telemetry.record_outcome(entry.flow.name, end.kind, end.reason)
-        if end.kind == "skip":
+        try:
+            await self._endings.keep(flow, hint, decision, tell=entry.switch == "on")
+        except Unreachable as trouble:
+            if trouble.system == "service_bus":
+                raise
+            # The ledger is out of reach; the hint comes again rather than to be lost.
+            await self._outbox.schedule(hint.later(uses_attempt=False), self._park_seconds)
             return
-        await self._outbox.dead_letter(
-            DeadLetter(
-                kind="review" if end.kind == "review" else "failed",
-                flow=entry.flow.name,
-                reason=end.reason,
-                description=end.description,
-                system=end.system,
-                hint=hint,
-            )
-        )
+        self._log("ended", entry, hint, error=error, reason=reason, end=decision.kind)
 
     async def _keep_unknown_object(self, hint: Hint) -> None:
         """A newer instance took it in; it waits for one, as a hint of an unknown version does."""

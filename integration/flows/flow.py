@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from integration.errors import SystemName
     from integration.flows.outcomes import Moved, Skipped
     from integration.mapping.tables import Change
-    from integration.recovery.decisions import FailurePolicy
+    from integration.recovery.decisions import EndState, FailurePolicy
 
 Record = dict[str, Any]
 Wanted = TypeVar("Wanted")
@@ -64,3 +64,10 @@ class Flow(Protocol, Generic[Wanted, Current]):
 
     async def write_back(self, fields: Mapping[str, Record]) -> Mapping[str, Exception]:
         """Writes them and returns the errors by key."""
+
+    async def ended(self, key: str, end: EndState) -> None:
+        """Tells people where they work that this record needs them; nothing by default.
+
+        Called before the record is kept as a dead letter. May raise: the record is kept all the same.
+        """
+        return

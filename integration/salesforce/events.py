@@ -193,7 +193,7 @@ def read_outbound_message(body: bytes) -> Received:
         envelope = fromstring(body, forbid_dtd=True, forbid_entities=True, forbid_external=True)
     except DefusedXmlException as error:
         raise ContractError("the XML declares a DTD or entities, which are refused") from error
-    except (ParseError, ValueError) as error:
+    except (ParseError, ValueError, LookupError) as error:  # LookupError: an unknown encoding
         raise ContractError("the body is not well-formed XML") from error
     message = envelope.find(f"{_SOAP}Body/{_OUTBOUND}notifications")
     if message is None:

@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from integration.errors import IntegrationError, Unreachable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable
 
     from azure.storage.blob import ContainerClient
 
@@ -51,6 +52,16 @@ class BlobState:
     async def delete(self, name: str) -> None:
         await self._run(name, lambda: self._delete(name))
 
+    async def names(self, prefix: str) -> AsyncIterator[str]:
+        """All documents whose name starts with `prefix`, page by page."""
+        token: str | None = None
+        while True:
+            page, token = await self._run(prefix, partial(self._page, prefix, token))
+            for name in page:
+                yield name
+            if token is None:
+                return
+
     async def _run(self, name: str, work: Callable[[], _T]) -> _T:
         from azure.core.exceptions import (
             AzureError,
@@ -84,6 +95,11 @@ class BlobState:
         if not self._container.exists():
             with contextlib.suppress(ResourceExistsError):  # another instance made it just now
                 self._container.create_container()
+
+    def _page(self, prefix: str, token: str | None) -> tuple[list[str], str | None]:
+        blobs = self._container.list_blob_names(name_starts_with=prefix)
+        pages: Any = blobs.by_page(token)  # the SDK types it as a plain iterator
+        return list(next(pages, ())), pages.continuation_token or None
 
     def _read(self, name: str) -> Document | None:
         from azure.core.exceptions import ResourceNotFoundError

@@ -7,11 +7,14 @@ meet in the batcher.
 
 from __future__ import annotations
 
+import logging
+
 import azure.functions as func
 
+from integration.errors import ConfigurationError
 from integration.messaging.hints import bucket_of
 from integration.messaging.service_bus import CHANGES
-from integration.wiring import get_app
+from integration.wiring import get_app, put_back
 
 bp = func.Blueprint()
 
@@ -26,8 +29,13 @@ bp = func.Blueprint()
     cardinality="one",
 )
 async def converge_changes(message: func.ServiceBusMessage) -> None:
-    app = await get_app()
     body = message.get_body()
     message_id = message.message_id or ""
+    try:
+        app = await get_app()
+    except ConfigurationError as error:
+        logging.getLogger("integration").error("%s", error)  # noqa: TRY400 - the list is the message
+        await put_back(body, message.session_id or bucket_of(message_id, 1))
+        return
     session = message.session_id or bucket_of(message_id, app.settings.app.buckets)
     await app.dispatcher.handle(body, session=session, message_id=message_id)

@@ -14,7 +14,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import random
 import ssl
 import time
 from dataclasses import dataclass
@@ -30,6 +29,7 @@ from azure.servicebus.exceptions import (
     SessionLockLostError,
 )
 
+from .backoff import Backoff
 from .message_pump import Dispatch, MessagePump, PumpOptions, keep_locked
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ _SESSION_WAIT_SECONDS = 60.0
 # A read in progress holds up settlements on the same connection for up to this long.
 _SOCKET_POLL_SECONDS = 0.025
 _CLOSE_SECONDS = 3.0
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 15.0
+_SHORTEST_SESSION_WAIT = 0.5  # an earlier time-out is a broker that does not wait
 
 
 @dataclass(frozen=True)
@@ -119,39 +119,36 @@ class ServiceBusListener:
 
     async def _serve(self) -> None:
         """One receiver after the other until the host stops; an error only costs a pause."""
-        pause = _FIRST_PAUSE
+        backoff = Backoff()
         while not self._stopping.is_set():
             began = time.monotonic()
             try:
-                await self._serve_one_receiver()
-                pause = _FIRST_PAUSE
+                await self._serve_one_receiver(backoff)
                 continue
             except OperationTimeoutError as error:
-                if self._sessions and time.monotonic() - began >= _FIRST_PAUSE:
+                if self._sessions and time.monotonic() - began >= _SHORTEST_SESSION_WAIT:
                     self._report(connected=True)
                     continue  # no session was waiting
                 self._report(connected=False, error=error)
             except SessionLockLostError:
                 log.warning("%s: a session lock was lost", self._name)
-                pause = _FIRST_PAUSE
             except asyncio.CancelledError:
                 if not self._stopping.is_set():
                     raise
                 return
             except (ServiceBusAuthenticationError, ServiceBusAuthorizationError) as error:
                 self._report(connected=False, error=error)
-                pause = _LONGEST_PAUSE
+                backoff.give_up_for_now()
             except Exception as error:
+                # A listener outlives every failure of the broker.
                 self._report(connected=False, error=error)
-            with contextlib.suppress(TimeoutError):
-                jittered = pause * random.uniform(0.5, 1.0)
-                await asyncio.wait_for(self._stopping.wait(), jittered)
-            pause = min(_LONGEST_PAUSE, pause * 2)
+            await backoff.wait(self._stopping)
 
-    async def _serve_one_receiver(self) -> None:
+    async def _serve_one_receiver(self, backoff: Backoff) -> None:
         receiver = self._new_receiver()
         try:
             await self._open(receiver)
+            backoff.reset()
             self._report(connected=True)
             pump = MessagePump(
                 self._name, receiver, self._pump_options(), self._dispatch, self._stopping

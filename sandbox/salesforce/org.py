@@ -166,25 +166,14 @@ class Org:
     def _save(
         self, actor: Actor, obj: ObjectType, old: Row | None, row: Row, sent: set[str]
     ) -> None:
-        waived = object_rules.waived(row)
-        missing = [
-            f.name
-            for f in obj.fields.values()
-            if f.required and row.get(f.name) is None and f.name not in waived
-        ]
-        if missing:
-            raise ApiError.of(
-                "REQUIRED_FIELD_MISSING",
-                f"Required fields are missing: [{', '.join(missing)}]",
-                *missing,
-            )
+        org_rules.check_required(obj, row, object_rules.waived(row))
         if self.schema.state_country:
             addresses.align_codes(obj, old, row, sent)
         if before := object_rules.BEFORE.get(obj.name):
             before(self.store, old, row, sent)
-        self._check_unique(obj, row, sent)
-        org_rules.check_validation(self.validation_rules, obj, row)
         table = self.store.tables[obj.name]
+        org_rules.check_unique(table, row, sent)
+        org_rules.check_validation(self.validation_rules, obj, row)
         org_rules.check_duplicates(self.duplicate_rules, table, row, allow_save=actor.allow_save)
         moment = clock.now()
         row |= {
@@ -195,19 +184,6 @@ class Org:
         stored = {name: value for name, value in row.items() if value is not None}
         self.store.put(obj.name, stored)
         self._after(actor, obj, old, stored, "CREATE" if old is None else "UPDATE")
-
-    def _check_unique(self, obj: ObjectType, row: Row, sent: set[str]) -> None:
-        table = self.store.tables[obj.name]
-        for name in sent:
-            field = obj.fields[name]
-            if not field.unique or row.get(name) is None:
-                continue
-            others = [i for i in table.ids_with(field, row[name]) if i != row["Id"]]
-            if others:
-                raise ApiError.of(
-                    "DUPLICATE_VALUE",
-                    f"duplicate value found: {name} duplicates value on record with id: {others[0]}",
-                )
 
     def _delete(self, actor: Actor, obj: ObjectType, row: Row) -> None:
         for child, field in self.schema.children(obj):

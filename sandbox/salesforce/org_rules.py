@@ -1,4 +1,4 @@
-"""Rules an administrator sets up: validation rules and duplicate rules, both as data.
+"""What may refuse a row of any object: required and unique fields, and an administrator's rules.
 
 A validation rule refuses a row whose field matches a regular expression; several can fail at once.
 A duplicate rule compares fields of live rows without regard to case; `allow_save` makes it an Alert
@@ -55,6 +55,33 @@ class DuplicateRule:
                 for name, value in zip(self.fields, wanted, strict=True)
             )
         ]
+
+
+def check_required(obj: ObjectType, row: Row, waived: set[str]) -> None:
+    missing = [
+        f.name
+        for f in obj.fields.values()
+        if f.required and row.get(f.name) is None and f.name not in waived
+    ]
+    if missing:
+        raise ApiError.of(
+            "REQUIRED_FIELD_MISSING",
+            f"Required fields are missing: [{', '.join(missing)}]",
+            *missing,
+        )
+
+
+def check_unique(table: Table, row: Row, sent: set[str]) -> None:
+    for name in sent:
+        field = table.obj.fields[name]
+        if not field.unique or row.get(name) is None:
+            continue
+        others = [i for i in table.ids_with(field, row[name]) if i != row["Id"]]
+        if others:
+            raise ApiError.of(
+                "DUPLICATE_VALUE",
+                f"duplicate value found: {name} duplicates value on record with id: {others[0]}",
+            )
 
 
 def check_validation(rules: list[ValidationRule], obj: ObjectType, row: Row) -> None:

@@ -14,12 +14,13 @@ import random
 import time
 import uuid
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 import httpx
 
+from sandbox.salesforce.channel import Channel, Pending
 from sandbox.salesforce.ids import IdFactory
 from sandbox.salesforce.notifications import Notification, is_ack, signed, soap
 from sandbox.salesforce.subscriptions import Rules, Subscription
@@ -30,31 +31,8 @@ if TYPE_CHECKING:
     from sandbox.salesforce.changes import Change
     from sandbox.salesforce.org import Org
 
-FIRST_GAP, LONGEST_GAP, GIVE_UP = 2.0, 7200.0, 86400.0
-MOST_NOTIFICATIONS = 100
 MOST_EVENTS = 200  # a trigger sees at most 200 rows at a time
-PARALLEL = 4
 ANSWER_SECONDS = 60.0
-
-
-@dataclass
-class _Pending:
-    id: str
-    record_id: str
-    events: list[dict[str, Any]]
-    since: float
-    due: float
-    attempts: int = 0
-    repeated: bool = False
-
-
-@dataclass
-class _Channel:
-    subscription: Subscription
-    action_id: str
-    queue: list[_Pending] = field(default_factory=list)
-    in_flight: int = 0
-    wake: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class Outbound:
@@ -66,7 +44,7 @@ class Outbound:
         self.last_error = ""
         self._random = random.Random(0)
         self._ids = IdFactory()
-        self._channels: list[_Channel] = []
+        self._channels: list[Channel] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._client: httpx.AsyncClient | None = None
         org.listeners.append(self.changed)
@@ -79,7 +57,7 @@ class Outbound:
 
     async def subscribe(self, subscriptions: Iterable[dict[str, Any]]) -> None:
         """Replaces all subscriptions; what was waiting for the old ones is dropped."""
-        channels = [_Channel(Subscription(**s), self._ids.new("04k")) for s in subscriptions]
+        channels = [Channel(Subscription(**s), self._ids.new("04k")) for s in subscriptions]
         for channel in channels:
             channel.subscription.object = self.org.schema.get(channel.subscription.object).name
         running = self._client is not None
@@ -132,19 +110,19 @@ class Outbound:
             if wanted.enabled and found:
                 self._enqueue(channel, found)
 
-    def _enqueue(self, channel: _Channel, changes: list[Change]) -> None:
+    def _enqueue(self, channel: Channel, changes: list[Change]) -> None:
         moment = time.monotonic()
         kept = [c for c in changes if self._random.random() >= self.rules.lose_share]
         self.counts["lost"] += len(changes) - len(kept)
         if channel.subscription.kind == "outbound-message":
             for change in kept:
-                item = _Pending(self._ids.new("04l"), change.record_id, [], moment, moment)
+                item = Pending(self._ids.new("04l"), change.record_id, [], moment, moment)
                 channel.queue.append(item)
         else:
             events = [self._event(change) for change in kept]
             for start in range(0, len(events), MOST_EVENTS):
                 part = events[start : start + MOST_EVENTS]
-                channel.queue.append(_Pending(part[0]["eventId"], "", part, moment, moment))
+                channel.queue.append(Pending(part[0]["eventId"], "", part, moment, moment))
         channel.wake.set()
 
     def _event(self, change: Change) -> dict[str, Any]:
@@ -179,10 +157,10 @@ class Outbound:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks = []
 
-    async def _deliver(self, channel: _Channel) -> None:
+    async def _deliver(self, channel: Channel) -> None:
         while True:
             channel.wake.clear()
-            messages = [] if self.rules.paused else self._due(channel)
+            messages = [] if self.rules.paused else channel.take(self.rules, self._random)
             if messages:
                 await asyncio.gather(*(self._send(channel, message) for message in messages))
                 continue
@@ -195,24 +173,11 @@ class Outbound:
             except TimeoutError:
                 continue
 
-    def _due(self, channel: _Channel) -> list[list[_Pending]]:
-        """Takes up to PARALLEL messages out of the queue."""
-        moment = time.monotonic()
-        ready = [item for item in channel.queue if item.due <= moment]
-        if self.rules.shuffle:
-            self._random.shuffle(ready)
-        size = MOST_NOTIFICATIONS if channel.subscription.kind == "outbound-message" else 1
-        taken = ready[: size * PARALLEL]
-        ids = {id(item) for item in taken}
-        channel.queue = [item for item in channel.queue if id(item) not in ids]
-        channel.in_flight += len(taken)
-        return [taken[start : start + size] for start in range(0, len(taken), size)]
-
-    async def _send(self, channel: _Channel, items: list[_Pending]) -> None:
+    async def _send(self, channel: Channel, items: list[Pending]) -> None:
         error = ""
         try:
             error = await self._post(channel, items)
-        except httpx.HTTPError as exc:
+        except (httpx.HTTPError, httpx.InvalidURL) as exc:
             error = f"{type(exc).__name__}: {exc}"
         finally:
             channel.in_flight -= len(items)
@@ -220,17 +185,18 @@ class Outbound:
         if error:
             self.last_error = error
             self.counts["rejected"] += 1
-            self._retry(channel, items)
+            given_up = channel.put_back(items, self.rules.time_factor)
+            self.counts["failed"] += sum(item.size for item in given_up)
             return
         for item in items:
-            self.counts["acked"] += max(1, len(item.events))
+            self.counts["acked"] += item.size
             if not item.repeated and self._random.random() < self.rules.duplicate_share:
                 # Duplicates happen even after a good answer.
                 item.repeated = True
-                self.counts["repeated"] += max(1, len(item.events))
+                self.counts["repeated"] += item.size
                 channel.queue.append(item)
 
-    async def _post(self, channel: _Channel, items: list[_Pending]) -> str:
+    async def _post(self, channel: Channel, items: list[Pending]) -> str:
         """Returns why the subscriber did not take the message, or an empty text."""
         assert self._client is not None
         subscription = channel.subscription
@@ -256,18 +222,3 @@ class Outbound:
         if answer.status_code != 200:
             return f"HTTP {answer.status_code}"
         return "" if is_ack(answer.content) else "SOAP response was a nack"
-
-    def _retry(self, channel: _Channel, items: list[_Pending]) -> None:
-        moment, factor = time.monotonic(), self.rules.time_factor
-        for item in items:
-            item.attempts += 1
-            gap = min(FIRST_GAP * 2 ** (item.attempts - 1), LONGEST_GAP) / factor
-            if channel.subscription.kind == "json":
-                over = item.attempts > channel.subscription.retries
-            else:
-                over = moment + gap - item.since > GIVE_UP / factor
-            if over:
-                self.counts["failed"] += max(1, len(item.events))
-            else:
-                item.due = moment + gap
-                channel.queue.append(item)

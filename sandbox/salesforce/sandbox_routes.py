@@ -89,8 +89,9 @@ class SandboxRoutes:
             found = [row for row in [table.rows.get(ids.normalise(filters["Id"]) or "")] if row]
         else:
             found = list(table.rows.values())
+        plain = [field.name for field in obj.fields.values() if field.type != "address"]
         return [
-            row
+            {name: row.get(name) for name in plain}
             for row in found
             if all(
                 str(row.get(field.name, "")) == filters[name]

@@ -99,12 +99,6 @@ class ObjectType:
         return {f.relationship.lower(): f for f in self.fields.values() if f.relationship}
 
     @cached_property
-    def required_on_insert(self) -> list[Field]:
-        return [
-            f for f in self.fields.values() if f.required and f.createable and f.default is None
-        ]
-
-    @cached_property
     def defaults(self) -> dict[str, Any]:
         return {f.name: f.default for f in self.fields.values() if f.default is not None}
 

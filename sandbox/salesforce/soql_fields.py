@@ -89,12 +89,12 @@ class Scope:
         tables = [self.org.store.tables[lookup.to or ""] for lookup in lookups]
 
         def get(row: Row) -> Any:
-            current: Row | None = row
             for lookup, table in zip(lookups, tables, strict=True):
-                current = table.any(current.get(lookup.name, ""))
-                if current is None:
+                above = table.any(row.get(lookup.name, ""))
+                if above is None:
                     return None
-            return value(current)
+                row = above
+            return value(row)
 
         return Operand(
             name=field.name,

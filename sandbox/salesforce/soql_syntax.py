@@ -93,7 +93,7 @@ def _path(token: Token) -> FieldPath:
 
 
 class _Builder(Transformer[Token, Any]):
-    def start(self, children: list[Any]) -> Query:
+    def start(self, children: list[Query]) -> Query:
         return children[0]
 
     def query(self, children: list[Any]) -> Query:
@@ -120,7 +120,7 @@ class _Builder(Transformer[Token, Any]):
         name, argument, alias = children
         return Func(name.upper(), _path(argument) if argument else None, alias, name.start_pos or 0)
 
-    def subquery(self, children: list[Any]) -> Query:
+    def subquery(self, children: list[Query]) -> Query:
         return children[0]
 
     def alias(self, children: list[Any]) -> str:
@@ -129,7 +129,7 @@ class _Builder(Transformer[Token, Any]):
     def scope(self, _: list[Any]) -> None:
         return None
 
-    def where(self, children: list[Any]) -> Condition:
+    def where(self, children: list[Condition]) -> Condition:
         return children[0]
 
     having = where
@@ -191,7 +191,7 @@ class _Builder(Transformer[Token, Any]):
     def literal_list(self, children: list[Any]) -> list[Value]:
         return [_literal(token) for token in children]
 
-    def literal(self, children: list[Any]) -> Token:
+    def literal(self, children: list[Token]) -> Token:
         return children[0]
 
 

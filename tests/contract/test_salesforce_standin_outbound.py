@@ -311,7 +311,10 @@ async def test_a_dead_subscriber_holds_nothing_up_and_stop_ends_cleanly(standin,
     await sandbox.put("/sandbox/subscriptions", json=[given])
     await insert(sandbox, "Account", {"Name": "A"})
     async with asyncio.timeout(5):
-        while not (state := (await sandbox.get("/sandbox/deliveries")).json())["rejected"]:
+        while True:
+            state = (await sandbox.get("/sandbox/deliveries")).json()
+            if state["rejected"]:
+                break
             await asyncio.sleep(0.01)
     assert "ConnectError" in state["last_error"]
     assert state["pending"] == 1

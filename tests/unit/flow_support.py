@@ -8,7 +8,7 @@ from integration.errors import RecordBusy, SystemName
 from integration.flows.flow import Record, Write
 from integration.flows.outcomes import Moved, Skipped
 from integration.mapping.tables import Change
-from integration.recovery.decisions import FailurePolicy
+from integration.recovery.decisions import EndState, FailurePolicy
 
 
 @dataclass
@@ -25,6 +25,10 @@ class MemoryFlow:
     policy: FailurePolicy = field(default_factory=FailurePolicy)
     faults: dict[str | tuple[str, str], Exception | list[Exception]] = field(default_factory=dict)
     calls: list[tuple[str, list[str]]] = field(default_factory=list)
+    told: list[tuple[str, EndState]] = field(default_factory=list)
+
+    async def ended(self, key: str, end: EndState) -> None:
+        self.told.append((key, end))
 
     def add(self, key: str, name: str = "Acme", **values: Any) -> None:
         self.source[key] = {"Id": key, "name": name, "number": None, **values}

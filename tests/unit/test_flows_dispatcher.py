@@ -23,11 +23,13 @@ from integration.errors import (
     Throttled,
     Unreachable,
 )
-from integration.flows.dispatcher import Dispatcher, FlowEntry
+from integration.flows.context import FlowEntry
+from integration.flows.dispatcher import Dispatcher
 from integration.flows.outcomes import Moved, Skipped
 from integration.messaging.dead_letters import DeadLetter
 from integration.messaging.hints import Hint, bucket_of
 from integration.recovery.gate import SystemGate
+from integration.state.ledger import LedgerEntry
 from tests.unit.flow_support import MemoryFlow
 
 BUCKETS = 4
@@ -70,6 +72,20 @@ class MemoryOutbox:
         return not (self.sent or self.scheduled or self.raw or self.letters)
 
 
+@dataclass
+class MemoryLedger:
+    entries: dict[tuple[str, str], LedgerEntry] = field(default_factory=dict)
+    error: Exception | None = None
+
+    async def record(self, entry: LedgerEntry) -> None:
+        if self.error is not None:
+            raise self.error
+        self.entries[entry.flow, entry.key] = entry
+
+    async def settle(self, flow: str, key: str) -> None:
+        self.entries.pop((flow, key), None)
+
+
 class Clock:
     now = 0.0
 
@@ -85,11 +101,13 @@ class Stage:
     ) -> None:
         self.flow = flow or MemoryFlow()
         self.outbox = MemoryOutbox()
+        self.ledger = MemoryLedger()
         self.clock = Clock()
         self.dispatcher = Dispatcher(
             [FlowEntry(self.flow, "salesforce", "Account", switch)],
             self.outbox,
             SystemGate(base=30, longest=900, clock=self.clock),
+            self.ledger,
             buckets=BUCKETS,
             batch_seconds=batch_seconds,
             window=0.005,
@@ -257,6 +275,75 @@ async def test_a_dry_flow_logs_what_it_would_write(caplog: pytest.LogCaptureFixt
     assert stage.flow.target["a"]["name"] == "Old"
     assert "Acme" not in caplog.text
     assert stage.outbox.is_empty
+
+
+async def test_a_flow_that_reconciliation_heals_keeps_its_failures_in_the_ledger(
+    stage: Stage,
+) -> None:
+    stage.flow.policy = replace(stage.flow.policy, rejected="reconcile")
+    stage.flow.add("a")
+    stage.flow.faults["write", "a"] = RecordRejected("no", reason="validation")
+    given = hint(root="a", company="usmf", attempt=2)
+    await stage.deliver(given)
+    entry = stage.ledger.entries["memory", "a"]
+    assert (entry.reason, entry.attempts, entry.company, entry.root) == (
+        "validation",
+        2,
+        "usmf",
+        "a",
+    )
+    assert datetime.fromisoformat(entry.since) == given.seen_at.replace(microsecond=0)
+    assert stage.outbox.is_empty
+
+
+async def test_without_the_ledger_the_hint_comes_again_rather_than_being_lost(
+    stage: Stage,
+) -> None:
+    stage.flow.policy = replace(stage.flow.policy, rejected="reconcile")
+    stage.ledger.error = Unreachable("no storage", system="storage")
+    stage.flow.add("a")
+    stage.flow.faults["write", "a"] = RecordRejected("no")
+    await stage.deliver(hint())
+    [(later, delay)] = stage.outbox.scheduled
+    assert (later.attempt, delay) == (1, 900)
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+async def test_a_record_from_the_ledger_leaves_it_when_it_is_in_step_or_not_wanted(
+    stage: Stage, wanted: bool
+) -> None:
+    stage.flow.policy = replace(stage.flow.policy, rejected="reconcile")
+    stage.flow.add("a", name="Acme" if wanted else None)
+    stage.flow.faults["read", "a"] = [RecordRejected("no")]
+    await stage.deliver(hint())
+    assert stage.ledger.entries
+    await stage.deliver(hint(event_id="ledger:memory/a"))
+    assert not stage.ledger.entries
+
+
+async def test_an_end_is_told_to_people_and_kept_even_where_that_fails(stage: Stage) -> None:
+    stage.flow.add("a")
+    stage.flow.faults["write", "a"] = RecordRejected("no", reason="validation")
+    await stage.deliver(hint())
+    assert [(key, end.reason) for key, end in stage.flow.told] == [("a", "validation")]
+
+    class Mute(MemoryFlow):
+        async def ended(self, key: str, end: object) -> None:
+            raise ZeroDivisionError
+
+    mute = Stage(flow=Mute())
+    mute.flow.faults["read", "a"] = RecordRejected("no")
+    await mute.deliver(hint())
+    [letter] = mute.outbox.letters
+    assert letter.description == "no (could not be told: ZeroDivisionError)"
+
+
+async def test_a_dry_flow_keeps_what_fails_and_tells_nobody() -> None:
+    stage = Stage("dry")
+    stage.flow.faults["read", "a"] = RecordRejected("no")
+    await stage.deliver(hint())
+    assert len(stage.outbox.letters) == 1
+    assert stage.flow.told == []
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b"[" * 100_000, b'{"v":1,"key":5}', b"\x80"])

@@ -20,7 +20,7 @@ COMPLETE = {
     "SALESFORCE_CLIENT_ID": "consumer",
     "SALESFORCE_USERNAME": "integration@example.com",
     "SALESFORCE_PRIVATE_KEY": KEY,
-    "SALESFORCE_ORG_IDS": "00DAa0000000001EAA, 00DAa0000000002",
+    "SALESFORCE_ORG_IDS": "00DAa0000000001MAA, 00DAa0000000002",
     "D365_BASE_URL": "https://Contoso.Operations.Dynamics.com/",
     "D365_AUTH": "secret",
     "D365_TENANT_ID": "tenant",
@@ -179,7 +179,7 @@ def test_settings_carry_the_names_of_the_app_settings(environment: pytest.Monkey
     assert settings.retry.max_age.total_seconds() == 3600
     assert settings.azure.state_container == "state"
     assert [s.get_secret_value() for s in settings.webhook.secrets] == ["only"]
-    assert settings.salesforce.org_ids == ("00DAa0000000001EAA", "00DAa0000000002")
+    assert settings.salesforce.org_ids == ("00DAa0000000001MAA", "00DAa0000000002")
 
 
 def test_an_empty_app_setting_counts_as_not_set(environment: pytest.MonkeyPatch) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+import tempfile
 import threading
 from pathlib import Path
 from typing import Any, Self
@@ -20,7 +22,9 @@ class HostProcess:
     """A running host; `stderr` grows while it runs, `client` speaks to it."""
 
     def __init__(self, project: Path, settings: dict[str, str], *options: str) -> None:
-        self._settings = Path(project / f"settings-{id(self)}.json")
+        handle, name = tempfile.mkstemp(suffix=".json")
+        os.close(handle)
+        self._settings = Path(name)
         self._settings.write_text(json.dumps(settings), encoding="utf-8")
         command = [sys.executable, "-m", "sandbox.functions", "--project", str(project)]
         command += ["--settings", str(self._settings), "--ready-json", *KEYS, *options]

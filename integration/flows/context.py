@@ -1,0 +1,41 @@
+"""What a flow is built from, and how it is announced to the dispatcher."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from integration.flows.policies import policy_of
+
+if TYPE_CHECKING:
+    from integration.d365.client import D365Client
+    from integration.flows.flow import Flow
+    from integration.mapping.customisation import Customisation
+    from integration.recovery.decisions import FailurePolicy
+    from integration.salesforce.client import SalesforceClient
+    from integration.settings import Settings, Switch
+    from integration.state.intents import CreateIntents
+
+
+@dataclass(frozen=True, slots=True)
+class FlowContext:
+    """One per process."""
+
+    settings: Settings
+    customisation: Customisation
+    salesforce: SalesforceClient
+    d365: D365Client
+    intents: CreateIntents
+
+    def policy(self, flow: str) -> FailurePolicy:
+        return policy_of(flow, self.settings.retry)
+
+
+@dataclass(frozen=True, slots=True)
+class FlowEntry:
+    """A flow, what it listens to, and its switch: on, dry (log the differences only) or off (park)."""
+
+    flow: Flow[Any, Any]
+    source: str
+    object: str
+    switch: Switch

@@ -1,0 +1,68 @@
+"""Reads many F&O rows by what identifies them, in few calls.
+
+F&O publishes no limit for the length of a `$filter`, so the terms of each are few (setting
+D365_FILTER_TERMS) and several filters travel in one `$batch`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from integration.d365.batch import Operation
+from integration.d365.filters import Filter
+from integration.d365.odata import Query
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from integration.d365.client import D365Client
+    from integration.flows.flow import Record
+
+
+async def rows_matching(
+    client: D365Client,
+    entity_set: str,
+    terms: Sequence[Filter],
+    select: Sequence[str],
+    *,
+    per_filter: int,
+) -> list[Record]:
+    """The rows for which any of `terms` holds, in one call. A row may come once per filter."""
+    found = await rows_of_sets(
+        client, {entity_set: terms}, {entity_set: select}, per_filter=per_filter
+    )
+    return found[entity_set]
+
+
+async def rows_of_sets(
+    client: D365Client,
+    terms: Mapping[str, Sequence[Filter]],
+    select: Mapping[str, Sequence[str]],
+    *,
+    per_filter: int,
+) -> dict[str, list[Record]]:
+    """The same for several entity sets, all in one call: entity set → its rows."""
+    queries = [
+        (
+            entity_set,
+            Query(filter=_any(part[start : start + per_filter]), select=select[entity_set]),
+        )
+        for entity_set, part in terms.items()
+        for start in range(0, len(part), per_filter)
+    ]
+    found: dict[str, list[Record]] = {entity_set: [] for entity_set in terms}
+    if len(queries) == 1:
+        [(entity_set, query)] = queries
+        rows = client.query(entity_set, filter=query.filter, select=query.select)
+        found[entity_set] = [row async for row in rows]
+    elif queries:
+        reads = [Operation("GET", entity_set, query=query) for entity_set, query in queries]
+        for read, result in zip(reads, await client.batch(reads), strict=True):
+            if result.error is not None:
+                raise result.error
+            found[read.entity_set] += result.body["value"]
+    return found
+
+
+def _any(terms: Sequence[Filter]) -> Filter:
+    return Filter(" or ".join(term.text for term in terms))
