@@ -2,9 +2,31 @@
 
 import azure.functions as func
 
-from integration.triggers import converge_changes, health, inventory, openapi, salesforce_events
+from integration.triggers import (
+    advance_jobs,
+    converge_changes,
+    d365_business_events,
+    health,
+    inventory,
+    openapi,
+    reconcile,
+    salesforce_events,
+    sync_payments,
+    sync_prices,
+)
 
 app = func.FunctionApp(http_auth_level=func.AuthLevel.FUNCTION)
 
-for module in (salesforce_events, converge_changes, inventory, openapi, health):
+for module in (
+    salesforce_events,
+    d365_business_events,
+    converge_changes,
+    advance_jobs,
+    sync_payments,
+    sync_prices,
+    reconcile,
+    inventory,
+    openapi,
+    health,
+):
     app.register_functions(module.bp)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 DOCS = Path(__file__).resolve().parent
 sys.path.insert(0, str(DOCS.parent))
@@ -46,22 +47,36 @@ def event_schema() -> str:
 
 
 def settings_page() -> str:
-    from integration.settings import describe_settings
+    from integration.settings import Settings
 
     lines = [
         "# App settings",
         "",
-        "Generated from `integration/settings.py`. Empty values count as not set. All mistakes are reported together",
-        "when the app starts.",
+        "Generated from the code. An empty value counts as not set. All mistakes are reported together when the",
+        "app starts.",
     ]
-    group = ""
-    for row in describe_settings():
-        if row.group != group:
-            group = row.group
-            lines += ["", f"## {group}", "", "| App setting | Default | Meaning |", "|---|---|---|"]
-        default = f"`{row.default}`" if row.default else "none" if row.optional else "**needed**"
-        lines.append(f"| `{row.name}` | {default} | {row.meaning} |")
+    for group in Settings.model_fields.values():
+        kind = group.annotation
+        title = (kind.__doc__ or "").partition("\n")[0] if kind.__dict__.get("__doc__") else ""
+        heading = kind.__name__.removesuffix("Settings")
+        lines += ["", f"## {heading}", "", *([title, ""] if title else [])]
+        lines += ["| App setting | Default | Meaning |", "|---|---|---|"]
+        lines += [_setting_row(kind, name, info) for name, info in kind.model_fields.items()]
     return "\n".join(lines) + "\n"
+
+
+def _setting_row(kind: Any, name: str, info: Any) -> str:
+    alias = info.validation_alias
+    first = getattr(alias, "choices", [alias])[0]
+    setting = first or f"{kind.model_config.get('env_prefix', '')}{name}".upper()
+    if info.is_required():
+        default = "**needed**"
+    elif info.default in (None, (), "") or info.default == {}:
+        default = ""
+    else:
+        default = f"`{info.default}`"
+    meaning = (info.description or "").replace("|", "\\|")
+    return f"| `{setting}` | {default} | {meaning} |"
 
 
 def main(arguments: list[str]) -> int:

@@ -6,7 +6,11 @@ the environment. Secrets are `SecretStr` and never printed.
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import (
+    date,
+    timedelta,
+)
+from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 from urllib.parse import urlsplit
 
@@ -51,7 +55,18 @@ def _pem(value: Any) -> Any:
     return value.replace("\\n", "\n") if isinstance(value, str) else value
 
 
+def _pairs(value: Any) -> Any:
+    """`Each=ea, Box=box` in an app setting is a table."""
+    if not isinstance(value, str):
+        return value
+    parts = [part.partition("=") for part in value.split(",") if part.strip()]
+    if not all(sign and name.strip() and result.strip() for name, sign, result in parts):
+        raise ValueError("must be pairs such as Each=ea,Box=box")
+    return {name.strip(): result.strip() for name, _, result in parts}
+
+
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+Pairs = Annotated[dict[str, str], NoDecode, BeforeValidator(_pairs)]
 BaseUrl = Annotated[str, BeforeValidator(_base_url)]
 Pem = Annotated[SecretStr, BeforeValidator(_pem)]
 Switch = Literal["on", "dry", "off"]
@@ -99,6 +114,9 @@ class SalesforceSettings(_Group):
     client_name: str = "d365-integration"
     org_ids: Names = ()
     customer_number_field: str = "D365_Customer_Number__c"
+    contact_number_field: str = Field(
+        "D365_Contact_Number__c", description="Contact field for the contact person's number"
+    )
     collection_size: int = Field(200, ge=1, le=200)
     call_timeout: float = Field(120, gt=0, description="seconds for one call")
     budget_floor: float = Field(
@@ -139,6 +157,16 @@ class D365Settings(_CallLimit):
     certificate: Pem | None = None
     company: str = Field(description="default legal entity", min_length=1, max_length=4)
     salesforce_id_field: str = "SalesforceAccountId"
+    salesforce_contact_id_field: str = Field(
+        "SalesforceContactId", description="custom field of ContactPersons for the Contact's id"
+    )
+    price_events: Names = Field(
+        (),
+        description="business events, or virtual tables of data events, after which prices are sent",
+    )
+    customer_events: Names = Field(
+        (), description="own business events that name a customer (CustomerAccount, LegalEntity)"
+    )
     use_etag: bool = True
     filter_terms: int = Field(
         20, ge=1, description="comparisons in one $filter; how many F&O accepts is not published"
@@ -226,11 +254,60 @@ class AppSettings(_Buckets):
         description="most records handled together; more save calls, fewer save time",
     )
     flow_accounts: Switch = Field("on", validation_alias="FLOW_ACCOUNTS")
+    flow_contacts: Switch = Field("on", validation_alias="FLOW_CONTACTS")
+    flow_orders: Switch = Field("on", validation_alias="FLOW_ORDERS")
+    flow_invoices: Switch = Field(
+        "on", validation_alias="FLOW_INVOICES", description="posted invoices to Salesforce"
+    )
+    flow_customers: Switch = Field(
+        "on",
+        validation_alias="FLOW_CUSTOMERS",
+        description="what F&O owns of a customer to its account",
+    )
+    customers_without_account: Literal["ignore", "link", "create"] = Field(
+        "ignore",
+        validation_alias="CUSTOMERS_WITHOUT_ACCOUNT",
+        description="a customer without Salesforce id: ignore it, link the account that matches it by"
+        " rule, or create an account where none matches",
+    )
     customer_creation: Literal["on", "off", "after-match"] = Field(
         "on", validation_alias="CUSTOMER_CREATION"
     )
     customer_numbering: Literal["sequence", "salesforce-id"] = Field(
         "sequence", validation_alias="CUSTOMER_NUMBERING"
+    )
+    flow_prices: Switch = Field(
+        "on", validation_alias="FLOW_PRICES", description="products and prices to Salesforce"
+    )
+    prices_full_refresh_days: float = Field(
+        7,
+        ge=0,
+        validation_alias="PRICES_FULL_REFRESH_DAYS",
+        description="days after which a run compares all prices with Salesforce; 0: every run",
+    )
+    prices_page: int = Field(
+        500,
+        ge=1,
+        le=5000,
+        validation_alias="PRICES_PAGE",
+        description="items read from F&O in one step of the prices job",
+    )
+    prices_rows: int = Field(
+        2000,
+        ge=1,
+        le=2000,
+        validation_alias="PRICES_ROWS",
+        description="most rows written to Salesforce in one step of the prices job",
+    )
+    flow_payments: Switch = Field(
+        "on", validation_alias="FLOW_PAYMENTS", description="payment status to Salesforce"
+    )
+    job_step_seconds: float = Field(
+        60,
+        ge=5,
+        le=300,
+        validation_alias="JOB_STEP_SECONDS",
+        description="seconds one step of a job may take",
     )
     create_quarantine_minutes: float = Field(15, ge=0, validation_alias="CREATE_QUARANTINE_MINUTES")
     mapping_file: str | None = Field(None, validation_alias="MAPPING_FILE")
@@ -261,6 +338,127 @@ class AppSettings(_Buckets):
         return timedelta(minutes=self.create_quarantine_minutes)
 
 
+_FIELD = r"^[A-Za-z][A-Za-z0-9_]{0,79}$"
+_FIELD_OR_NONE = r"^(none|[A-Za-z][A-Za-z0-9_]{0,79})$"
+
+
+class OrderSettings(_Group):
+    """How won opportunities become sales orders. Field names are API names; `none` sends nothing."""
+
+    model_config = SettingsConfigDict(env_prefix="ORDER_")
+
+    since: date = Field(
+        validation_alias="ORDERS_SINCE",
+        description="day of the cut-over, YYYY-MM-DD: opportunities won before it are skipped",
+    )
+    won_date_field: str = Field(
+        "CloseDate", pattern=_FIELD, description="Opportunity field that says when it was won"
+    )
+    numbering: Literal["sequence", "opportunity-id"] = Field(
+        "sequence", description="opportunity-id needs a number sequence that allows manual numbers"
+    )
+    id_field: str = Field(
+        "SalesforceOpportunityId",
+        pattern=_FIELD,
+        description="field of SalesOrderHeadersV2 for the opportunity's id (numbering sequence);"
+        " CustomersOrderReference where there is no custom field",
+    )
+    line_id_field: str = Field(
+        "SalesforceLineId",
+        pattern=_FIELD,
+        description="field of SalesOrderLines for the line item's id; ExternalItemNumber where"
+        " there is no custom field",
+    )
+    quantity_decimals: int = Field(
+        2, ge=0, le=8, description="quantities are rounded half up to so many decimals"
+    )
+    amount_tolerance: Decimal = Field(
+        Decimal("0.05"),
+        ge=0,
+        description="difference of an amount that is still equal, in the order's currency",
+    )
+    date_field: str = Field(
+        "CloseDate", pattern=_FIELD_OR_NONE, description="Opportunity field for the requested dates"
+    )
+    line_date_field: str = Field(
+        "ServiceDate", pattern=_FIELD_OR_NONE, description="the same of the line item, where filled"
+    )
+    delivery_address: Literal["none", "account-shipping"] = Field(
+        "none", description="none leaves the customer's own address"
+    )
+    po_number_field: str = Field(
+        "none",
+        pattern=_FIELD_OR_NONE,
+        description="Opportunity field with the customer's PO number",
+    )
+    prices_include_tax: Literal["customer", "yes", "no"] = Field(
+        "customer", description="customer leaves it to F&O"
+    )
+    unit_field: str = Field(
+        "none",
+        pattern=_FIELD_OR_NONE,
+        description="Product2 field with the unit; none leaves the item's own sales unit",
+    )
+    units: Pairs = Field({}, description="value of that field = F&O unit, e.g. Each=ea,Box=box")
+    site: str | None = Field(None, max_length=10, description="default site of the order's lines")
+    warehouse: str | None = Field(None, max_length=10, description="default warehouse")
+
+
+class PaymentSettings(_Group):
+    """How the payment status is compared."""
+
+    model_config = SettingsConfigDict(env_prefix="PAYMENTS_")
+
+    page: int = Field(
+        5000, ge=10, le=10_000, description="transactions read from F&O in one step of the job"
+    )
+    rows: int = Field(
+        2000, ge=1, le=5000, description="changed rows written to Salesforce in one step"
+    )
+    overlap_days: int = Field(
+        3,
+        ge=0,
+        le=60,
+        description="days before the last confirmed run whose settlements are read again",
+    )
+    paid_days: int = Field(
+        90, ge=1, le=400, description="days whose payments count for the paid amount of an account"
+    )
+    full_hour: int = Field(
+        2,
+        ge=0,
+        le=23,
+        description="the first run of a day after this hour (UTC) compares everything",
+    )
+    currencies: Pairs = Field(
+        {},
+        description="company = its accounting currency, e.g. usmf=USD,demf=EUR; named beside the amounts",
+    )
+
+
+class ReconcileSettings(_Group):
+    """Reconciliation. Its schedule is the app setting RECONCILE_SCHEDULE, an NCRONTAB text in UTC."""
+
+    model_config = SettingsConfigDict(env_prefix="RECONCILE_")
+
+    window_hours: float = Field(
+        48, gt=0, description="how far back the first run looks; later ones go on from the last"
+    )
+    overlap_minutes: float = Field(
+        60, ge=0, description="a run looks this far behind the last one, because rows appear late"
+    )
+    invoice_days: int = Field(
+        35, ge=0, description="invoices dated up to so many days before the window are compared too"
+    )
+    page: int = Field(200, ge=1, le=1000, description="records compared in one step")
+    sweep: int = Field(
+        5000, ge=1, description="customers of F&O compared in one run, which take turns"
+    )
+    settle_seconds: float = Field(
+        300, ge=0, description="wait before the repaired records are compared once more"
+    )
+
+
 class Settings(BaseModel, frozen=True):
     app: AppSettings
     salesforce: SalesforceSettings
@@ -268,6 +466,11 @@ class Settings(BaseModel, frozen=True):
     webhook: WebhookSettings
     azure: AzureSettings
     retry: RetrySettings
+    orders: OrderSettings
+    reconcile: ReconcileSettings = Field(
+        default_factory=lambda: ReconcileSettings.model_validate({})
+    )
+    payments: PaymentSettings = Field(default_factory=lambda: PaymentSettings.model_validate({}))
 
 
 class _Concurrency(_Buckets, _CallLimit):

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
     from integration.d365.client import D365Client
     from integration.flows.dispatcher import Dispatcher
+    from integration.flows.match_book import MatchBook
     from integration.flows.stock import StockCheck
+    from integration.jobs.runner import JobRunner
     from integration.mapping.customisation import Customisation
     from integration.messaging.service_bus import Queues
     from integration.salesforce.client import SalesforceClient
@@ -33,12 +35,15 @@ class App:
     """Everything a trigger may call. `objects` are the (source, object) pairs that some flow handles."""
 
     settings: Settings
+    customisation: Customisation
     queues: Queues
     state: BlobState
     salesforce: SalesforceClient
     d365: D365Client
     dispatcher: Dispatcher
     stock: StockCheck
+    jobs: JobRunner
+    matches: MatchBook
     objects: frozenset[tuple[str, str]]
     resources: AsyncExitStack = field(repr=False)
 
@@ -62,11 +67,12 @@ async def get_app() -> App:
     return _app
 
 
-async def put_back(body: bytes, session: str) -> None:
+async def put_back(body: bytes, session: str | None) -> None:
     """Schedules a message again while the settings are wrong; only those of Azure are needed for that.
 
-    Left to the broker it would be delivered ten times within seconds and be a dead letter. Raises
-    ConfigurationError where even the settings of Azure are wrong, Unreachable as `Queues` does.
+    Left to the broker it would be delivered ten times within seconds and be a dead letter. Without a
+    session it is an event of F&O, with one a hint. Raises ConfigurationError where even the settings of
+    Azure are wrong, Unreachable as `Queues` does.
     """
     from uuid import uuid4
 
@@ -81,7 +87,11 @@ async def put_back(body: bytes, session: str) -> None:
         delay = min(_UNCONFIGURED_WAIT, RetrySettings.model_validate({}).max_delay)
     except ValueError:
         delay = _UNCONFIGURED_WAIT
-    await queues.schedule_raw(body, session=session, message_id=str(uuid4()), delay=delay)
+    message_id = str(uuid4())
+    if session is None:
+        await queues.put_back_event(body, message_id=message_id, delay=delay)
+    else:
+        await queues.schedule_raw(body, session=session, message_id=message_id, delay=delay)
 
 
 def _spare_queues(settings: AzureSettings) -> Queues:
@@ -100,8 +110,14 @@ async def build_app(settings: Settings | None = None) -> App:
     from integration.d365.client import D365Client
     from integration.flows.context import FlowContext
     from integration.flows.dispatcher import Dispatcher
+    from integration.flows.match_book import MatchBook
+    from integration.flows.payments import build_payment_job
+    from integration.flows.prices import build_price_job
+    from integration.flows.reconcile_sides import build_sides
+    from integration.flows.reconciliation import ReconcileJob
     from integration.flows.registry import build_flows
     from integration.flows.stock import StockCheck
+    from integration.jobs.runner import JobRunner
     from integration.messaging.service_bus import Queues
     from integration.recovery.gate import SystemGate
     from integration.salesforce.client import SalesforceClient
@@ -149,26 +165,57 @@ async def build_app(settings: Settings | None = None) -> App:
         queues = Queues(_service_bus(settings.azure), buckets=settings.app.buckets)
         stack.push_async_callback(queues.close)
         intents = CreateIntents(state, quarantine=settings.app.create_quarantine)
-        entries = build_flows(FlowContext(settings, customisation, salesforce, d365, intents))
+        matches = MatchBook(state)
+        entries = build_flows(
+            FlowContext(settings, customisation, salesforce, d365, intents, matches)
+        )
+        ledger = Ledger(state)
         dispatcher = Dispatcher(
             entries,
             queues,
             SystemGate(base=min(retry.base_delay, 30), longest=retry.max_delay),
-            Ledger(state),
+            ledger,
             buckets=settings.app.buckets,
             batch_seconds=settings.app.batch_seconds,
             window=settings.app.batch_window_ms / 1000,
             batch_size=settings.app.batch_size,
             park_seconds=retry.max_delay,
         )
+
+        async def start_job(kind: str, params: dict[str, Any]) -> str | None:
+            return await jobs.start(kind, params)
+
+        reconcile = ReconcileJob(
+            state,
+            ledger,
+            queues,
+            build_sides(entries, settings, salesforce, d365),
+            start_job,
+            settings.reconcile,
+        )
+        jobs = JobRunner(
+            state,
+            queues,
+            [
+                build_price_job(settings, customisation, salesforce, d365, state),
+                build_payment_job(settings, customisation, salesforce, d365, state),
+                reconcile,
+            ],
+            step_seconds=settings.app.job_step_seconds,
+            base_delay=retry.base_delay,
+            max_delay=retry.max_delay,
+        )
         return App(
             settings=settings,
+            customisation=customisation,
             queues=queues,
             state=state,
             salesforce=salesforce,
             d365=d365,
             dispatcher=dispatcher,
             stock=StockCheck(d365, settings),
+            jobs=jobs,
+            matches=matches,
             objects=frozenset((entry.source, entry.object) for entry in entries),
             resources=stack.pop_all(),
         )

@@ -44,6 +44,8 @@ QUICK = {
     "RETRY_CALL_DELAY": "0.2",
     "D365_THROTTLE_FALLBACK": "1",
     "CREATE_QUARANTINE_MINUTES": "0.05",
+    "JOB_STEP_SECONDS": "20",
+    "RECONCILE_SETTLE_SECONDS": "1",
 }
 
 
@@ -92,6 +94,7 @@ class Sandbox:
         for part in (self.broker, self.storage, self.entra, self.d365, self.salesforce):
             self._stack.push_async_callback(part.stop)
             await part.start()
+        self.d365.set_events(self.broker.connection_string)
         self.private_key_file.write_text(self.salesforce.private_key_pem)
         if app:
             await self.start_app()
@@ -173,6 +176,13 @@ class Sandbox:
             # azure-identity must trust the stand-in's own certificate.
             "REQUESTS_CA_BUNDLE": str(self.entra.ca_file),
             "WEBHOOK_SECRETS": WEBHOOK_SECRET,
+            "SYNC_PRICES_SCHEDULE": "0 0 2 * * *",
+            "RECONCILE_SCHEDULE": "0 30 3 * * *",
+            "SYNC_PAYMENTS_SCHEDULE": "0 0 3 * * *",  # hourly in Azure; here when it is asked for
+            "ORDERS_SINCE": "2025-01-01",
+            # Without a site of its own no item can be ordered.
+            "ORDER_SITE": "1",
+            "ORDER_WAREHOUSE": "13",
             **QUICK,
             **self._overrides,
         }
@@ -196,7 +206,6 @@ class Sandbox:
                 "client_id": self.entra.client_id,
                 "client_secret": self.entra.client_secret,
                 "company": COMPANY,
-                "ca_file": str(self.entra.ca_file),
             },
             "service_bus": {"connection_string": self.broker.connection_string},
             "storage": {"connection_string": self.storage.connection_string},
@@ -249,13 +258,20 @@ class Sandbox:
             await sender.send_messages(ServiceBusMessage(body, session_id=session))
 
     async def settled(self, timeout: float = 60, *, quiet: float = 0.3) -> None:
-        """Waits until no hint waits, runs or is scheduled, for `quiet` seconds. Raises TimeoutError."""
+        """Waits until no hint or event waits, runs or is scheduled, for `quiet` seconds.
+
+        Raises TimeoutError.
+        """
         async with asyncio.timeout(timeout):
             calm_since: float | None = None
             while calm_since is None or time.monotonic() - calm_since < quiet:
-                counts = self.broker.counts()[topology.CHANGES]
-                busy = any(counts[part] for part in ("active", "scheduled", "locked"))
-                pending = await self._deliveries_pending()
+                counts = self.broker.counts()
+                busy = any(
+                    counts[queue][part]
+                    for queue in (topology.CHANGES, topology.BUSINESS_EVENTS)
+                    for part in ("active", "scheduled", "locked")
+                )
+                pending = await self._deliveries_pending() + self.d365.events.pending
                 if busy or pending:
                     calm_since = None
                 elif calm_since is None:

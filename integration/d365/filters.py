@@ -21,13 +21,16 @@ VALUES_LIMIT = 100  # the length of a chain a server accepts is not published
 
 @dataclass(frozen=True, slots=True)
 class Filter:
+    """`comparisons` counts those inside `text`, because a server accepts only so many."""
+
     text: str
+    comparisons: int = 1
 
     def __and__(self, other: Filter) -> Filter:
-        return Filter(f"({self.text} and {other.text})")
+        return Filter(f"({self.text} and {other.text})", self.comparisons + other.comparisons)
 
     def __or__(self, other: Filter) -> Filter:
-        return Filter(f"({self.text} or {other.text})")
+        return Filter(f"({self.text} or {other.text})", self.comparisons + other.comparisons)
 
     def __str__(self) -> str:
         return self.text
@@ -112,7 +115,8 @@ def _chain(terms: list[Filter]) -> Filter:
         raise ValueError("any_of needs at least one value")
     if len(terms) == 1:
         return terms[0]
-    return Filter(f"({' or '.join(term.text for term in terms)})")
+    text = f"({' or '.join(term.text for term in terms)})"
+    return Filter(text, sum(term.comparisons for term in terms))
 
 
 def _with(terms: Filter, also: Filter | None) -> Filter:

@@ -11,14 +11,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from integration.errors import IntegrationError, RecordNeedsReview, SystemName
+from integration.errors import RecordNeedsReview, SystemName
 from integration.flows.customers import COMPANY, NUMBER, Customer, Customers, Match, Sought
 from integration.flows.flow import Flow, Write
+from integration.flows.numbers import company_and_number, qualified
 from integration.flows.outcomes import Moved, Skipped
+from integration.flows.sources import available_fields, read_records, write_number_back
 from integration.mapping.accounts import AccountMapping, MappedAccount, account_mapping
-from integration.salesforce.errors import DuplicateRecord
-from integration.salesforce.ids import is_id
-from integration.salesforce.soql import in_list, select
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,7 +26,14 @@ if TYPE_CHECKING:
     from integration.flows.flow import Record
 
 OBJECT = "Account"
-_SEPARATOR = "|"
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovedMatch(Match):
+    """With what a person approved for the account: the number of its customer, or that it gets one."""
+
+    approved: str | None = None
+    may_create: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +58,7 @@ class AccountFlow(Flow[WantedCustomer, Match]):
         self.policy = context.policy(self.name)
         self._salesforce = context.salesforce
         self._creation = settings.app.customer_creation
+        self._matches = context.matches
         self._numbering = settings.app.customer_numbering
         self._number_field = settings.salesforce.customer_number_field
         self._mapping: AccountMapping = account_mapping(
@@ -66,37 +73,12 @@ class AccountFlow(Flow[WantedCustomer, Match]):
         )
 
     async def read(self, keys: list[str]) -> Mapping[str, Record | Skipped | Moved | Exception]:
-        fields = await self._source_fields()
-        found: dict[str, Record | Skipped | Moved | Exception] = {}
-        found.update(await self._salesforce.retrieve(OBJECT, keys, fields))
-        missing = [key for key in keys if key not in found]
-        if missing:
-            try:
-                found.update(await self._gone(missing))
-            except IntegrationError as error:  # those that were read go on
-                found.update(dict.fromkeys(missing, error))
-        return found
+        return await read_records(self._salesforce, OBJECT, keys, await self._source_fields())
 
     async def _source_fields(self) -> tuple[str, ...]:
-        """Fields that an org has only with some feature are asked for where describe shows them."""
-        described = await self._salesforce.describe(OBJECT)
-        available = {field["name"] for field in described["fields"]}
+        available = await available_fields(self._salesforce, OBJECT)
         needed = ("Id", self._number_field, *self._mapping.source_fields(available))
         return tuple(dict.fromkeys(needed))
-
-    async def _gone(self, keys: list[str]) -> dict[str, Skipped | Moved]:
-        """Deleted or merged, on positive evidence only; what no query shows stays "not-found"."""
-        gone: dict[str, Skipped | Moved] = {}
-        ids = [key for key in keys if is_id(key)]  # Salesforce refuses a query for anything else
-        if not ids:
-            return gone
-        query = select(OBJECT, ("Id", "IsDeleted", "MasterRecordId"), where=in_list("Id", ids))
-        async for row in self._salesforce.query(query, include_deleted=True):
-            if row.get("MasterRecordId"):
-                gone[row["Id"]] = Moved(row["MasterRecordId"], row["MasterRecordId"])
-            elif row.get("IsDeleted"):
-                gone[row["Id"]] = Skipped("deleted-in-salesforce")
-        return gone
 
     def root_of(self, record: Record) -> str:
         return str(record["Id"])
@@ -109,21 +91,37 @@ class AccountFlow(Flow[WantedCustomer, Match]):
         return WantedCustomer(str(record["Id"]), account, sought)
 
     def _sought(self, named: str | None, company: str) -> Sought:
-        """With several companies the number carries its own: `usmf|US-000123` (design, idea 5)."""
         if not named:
             return Sought(None, company)
-        own, separator, number = named.partition(_SEPARATOR)
-        return Sought(number, own.lower()) if separator else Sought(named, company)
+        own, number = company_and_number(named)
+        return Sought(number, own or company)
 
     async def find(
         self, wanted: Mapping[str, WantedCustomer]
     ) -> Mapping[str, Match | Exception | None]:
-        return await self._customers.find({key: want.sought for key, want in wanted.items()})
+        sought = {key: want.sought for key, want in wanted.items()}
+        unnamed = [key for key, want in wanted.items() if want.sought.number is None]
+        if not unnamed or self._matches is None:
+            return await self._customers.find(sought)
+        book = await self._matches.approved()
+        links = {key: link for key in unnamed if (link := book.links.get(key))}
+        sought |= {key: Sought(link.number, link.company) for key, link in links.items()}
+        return {
+            key: ApprovedMatch(
+                match.by_id,
+                match.by_number,
+                links[key].number if key in links else None,
+                key in book.create,
+            )
+            if isinstance(match, Match)
+            else match
+            for key, match in (await self._customers.find(sought)).items()
+        }
 
     def compare(self, wanted: WantedCustomer, current: Match | None) -> Write | Skipped | None:
         customer = self._match(wanted, current)
         if customer is None:
-            return self._creation_of(wanted)
+            return self._creation_of(wanted, current)
         differences = tuple(self._mapping.table.differences(wanted.account.mapped, customer.record))
         if not differences:
             return None
@@ -156,6 +154,12 @@ class AccountFlow(Flow[WantedCustomer, Match]):
     def _match_by_number(self, wanted: WantedCustomer, current: Match) -> Customer | None:
         customer = current.by_number
         if customer is None:
+            if isinstance(current, ApprovedMatch) and current.approved:
+                raise _review(
+                    "approved-customer-gone",
+                    f"customer {current.approved}, approved for the account, does not exist any more;"
+                    " run `python -m integration match accounts` again",
+                )
             if wanted.sought.number is None:
                 return None
             raise _review(
@@ -170,10 +174,13 @@ class AccountFlow(Flow[WantedCustomer, Match]):
             )
         return customer
 
-    def _creation_of(self, wanted: WantedCustomer) -> Write | Skipped:
-        if self._creation != "on":
+    def _creation_of(self, wanted: WantedCustomer, current: Match | None) -> Write | Skipped:
+        may_create = isinstance(current, ApprovedMatch) and current.may_create
+        if self._creation == "off" or (self._creation == "after-match" and not may_create):
             off = "customer-creation-off" if self._creation == "off" else "customer-awaits-match"
             return Skipped(off)
+        if error := wanted.account.creation_rejection():
+            raise error
         values = {COMPANY: wanted.company, **wanted.account.mapped.for_creation()}
         if self._numbering == "salesforce-id":
             values[NUMBER] = wanted.account_id
@@ -189,24 +196,11 @@ class AccountFlow(Flow[WantedCustomer, Match]):
         customer = Customer.of(written) if written else _only(current)
         if customer is None:
             return {}
-        number = customer.number
-        if not self._one_company:
-            number = f"{customer.company}{_SEPARATOR}{number}"
+        number = qualified(customer.company, customer.number, one_company=self._one_company)
         return {} if record.get(self._number_field) == number else {self._number_field: number}
 
     async def write_back(self, fields: Mapping[str, Record]) -> Mapping[str, Exception]:
-        rows = [{"Id": key, **values} for key, values in fields.items()]
-        results = await self._salesforce.update_many(OBJECT, rows)
-        errors: dict[str, Exception] = {}
-        for key, result in zip(fields, results, strict=True):
-            if isinstance(result.error, DuplicateRecord):
-                errors[key] = _review(
-                    "number-on-other-account",
-                    f"another account already holds this customer number: {result.error.description}",
-                )
-            elif result.error is not None:
-                errors[key] = result.error
-        return errors
+        return await write_number_back(self._salesforce, OBJECT, fields, number="customer number")
 
 
 def _only(current: Match | None) -> Customer | None:

@@ -10,6 +10,7 @@ from integration.flows.policies import policy_of
 if TYPE_CHECKING:
     from integration.d365.client import D365Client
     from integration.flows.flow import Flow
+    from integration.flows.match_book import MatchBook
     from integration.mapping.customisation import Customisation
     from integration.recovery.decisions import FailurePolicy
     from integration.salesforce.client import SalesforceClient
@@ -26,6 +27,7 @@ class FlowContext:
     salesforce: SalesforceClient
     d365: D365Client
     intents: CreateIntents
+    matches: MatchBook | None = None  # approved links of existing customers; None: there are none
 
     def policy(self, flow: str) -> FailurePolicy:
         return policy_of(flow, self.settings.retry)

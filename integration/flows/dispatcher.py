@@ -118,10 +118,12 @@ class Dispatcher:
                 result = "changed" if changed else "unchanged"
                 telemetry.record_outcome(name, "synced", result, latency)
                 await self._endings.settled(entry.flow, hint)
-            case Skipped(reason):
+            case Skipped(reason, detail):
                 telemetry.record_outcome(name, "skipped", reason)
                 if reason != COALESCED:  # the delivery that spoke for it decides
                     await self._endings.settled(entry.flow, hint)
+                self._log("skipped", entry, hint, reason=reason, detail=detail or None)
+                return
             case WouldChange(operation, differences):
                 telemetry.record_outcome(name, "dry", operation)
                 fields = ",".join(difference.field for difference in differences)

@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 
     from integration.flows.flow import Flow, Record, Write
 
-# The target changed between our read and our write: reading again at once settles it.
-READ_AGAIN = frozenset({"etag-conflict", "already-exists"})
+# The target changed between our read and our write, or what the record hangs on was made meanwhile:
+# reading again at once settles it.
+CUSTOMER_ENSURED = "customer-ensured"
+READ_AGAIN = frozenset({"etag-conflict", "already-exists", CUSTOMER_ENSURED})
 
 
 @dataclass(slots=True)
@@ -164,6 +166,8 @@ async def _write(flow: Flow[Any, Any], work: _Work, buckets: Mapping[str, str]) 
         answer = answers.get(key, RecordBusy("the write was not answered", reason="no-answer"))
         if isinstance(answer, Exception):
             work.fail(key, answer)
+        elif isinstance(answer, Skipped):
+            work.outcomes[key] = answer
         else:
             work.written[key] = answer
             audit(flow.name, change.operation, key, sorted(change.values))
@@ -182,13 +186,21 @@ async def _write_back(flow: Flow[Any, Any], work: _Work) -> None:
     errors: Mapping[str, Exception] = {}
     if fields:
         errors = await _all_or_fail(work, list(fields), lambda: flow.write_back(fields))
-    for key in work.drop_finished(work.records):
+    for key, record in work.drop_finished(work.records).items():
         if key in errors:
             work.fail(key, errors[key])
             continue
         if key in fields:
             audit(flow.name, "write-back", key, sorted(fields[key]))
-        work.outcomes[key] = Synced(changed=key in work.written or key in fields)
+        try:
+            problem = flow.unresolved(record, work.written.get(key), work.current.get(key))
+        except Exception as error:
+            work.fail(key, error)
+            continue
+        if problem is not None:
+            work.fail(key, problem)
+        else:
+            work.outcomes[key] = Synced(changed=key in work.written or key in fields)
 
 
 async def _all_or_fail(

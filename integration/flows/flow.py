@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from integration.errors import SystemName
+    from integration.errors import RecordNeedsReview, SystemName
     from integration.flows.outcomes import Moved, Skipped
     from integration.mapping.tables import Change
     from integration.recovery.decisions import EndState, FailurePolicy
@@ -56,14 +56,26 @@ class Flow(Protocol, Generic[Wanted, Current]):
 
     async def write(
         self, changes: Mapping[str, Write], buckets: Mapping[str, str]
-    ) -> Mapping[str, Record | Exception]:
-        """Writes and returns what the target answered per key (empty for an update)."""
+    ) -> Mapping[str, Record | Skipped | Exception]:
+        """Writes and returns what the target answered per key (empty for an update).
+
+        Skipped where it turned out only now that the record is not to be written.
+        """
 
     def back(self, record: Record, written: Record | None, current: Current | None) -> Record:
         """Fields that must be written back to the source record; empty when it holds them already."""
 
     async def write_back(self, fields: Mapping[str, Record]) -> Mapping[str, Exception]:
         """Writes them and returns the errors by key."""
+
+    def unresolved(
+        self, record: Record, written: Record | None, current: Current | None
+    ) -> RecordNeedsReview | None:
+        """What a person must decide although everything was written, write-back included; None if nothing.
+
+        Asked last, so that what was made is known on both sides before it is reported.
+        """
+        return None
 
     async def ended(self, key: str, end: EndState) -> None:
         """Tells people where they work that this record needs them; nothing by default.

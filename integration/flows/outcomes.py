@@ -18,9 +18,10 @@ class Synced:
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """Deliberately not handled; `reason` is a short constant."""
+    """Deliberately not handled; `reason` is a short constant, `detail` the ids it is about, for the log."""
 
     reason: str
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from integration.d365.filters import Filter
 from integration.d365.odata import Query
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from integration.d365.client import D365Client
     from integration.flows.flow import Record
@@ -45,10 +45,10 @@ async def rows_of_sets(
     queries = [
         (
             entity_set,
-            Query(filter=_any(part[start : start + per_filter]), select=select[entity_set]),
+            Query(filter=_any(part), select=select[entity_set]),
         )
-        for entity_set, part in terms.items()
-        for start in range(0, len(part), per_filter)
+        for entity_set, each in terms.items()
+        for part in _parts(each, per_filter)
     ]
     found: dict[str, list[Record]] = {entity_set: [] for entity_set in terms}
     if len(queries) == 1:
@@ -62,6 +62,18 @@ async def rows_of_sets(
                 raise result.error
             found[read.entity_set] += result.body["value"]
     return found
+
+
+def _parts(terms: Sequence[Filter], most: int) -> Iterator[list[Filter]]:
+    """The terms in groups of at most so many comparisons; one that has more is a group of its own."""
+    part: list[Filter] = []
+    for term in terms:
+        if part and sum(each.comparisons for each in part) + term.comparisons > most:
+            yield part
+            part = []
+        part.append(term)
+    if part:
+        yield part
 
 
 def _any(terms: Sequence[Filter]) -> Filter:

@@ -48,15 +48,11 @@ _MOST_KEPT = 10_000  # answers, a few kB each at most
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where stock is asked for. Hashable without regard to case, as F&O compares."""
+    """Where stock is asked for; company in lower case."""
 
     company: str
     site: str | None = None
     warehouse: str | None = None
-
-    @classmethod
-    def of(cls, company: str, site: str | None = None, warehouse: str | None = None) -> Place:
-        return cls(company.lower(), site and same_item(site), warehouse and same_item(warehouse))
 
 
 Key = tuple[Place, str]
@@ -89,7 +85,7 @@ class StockCheck:
         Raises the errors of the F&O client, Unreachable where it does not answer in time, and Throttled
         with `retry_after` set. An item with `*` is RecordRejected: F&O would match other items.
         """
-        wanted = {(place, same_item(item)): item for item in items}
+        wanted = {(place, same_item(item)): item.rstrip() for item in items}
         found: Levels = {}
         with deadline(self._timeout):
             while missing := {key: item for key, item in wanted.items() if key not in found}:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from integration.errors import ConfigurationError
 from integration.mapping import codes, customers, transforms
 from integration.mapping.companies import BILLING_COUNTRY
-from integration.mapping.registry import Books, Options, build, resized
 from integration.mapping.tables import (
     Condition,
     FieldProblem,
@@ -18,12 +16,14 @@ from integration.mapping.tables import (
     Record,
     rejection,
 )
+from integration.mapping.tenant import tenant_rules
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+    from integration.errors import RecordRejected
     from integration.mapping.companies import CompanyRule
-    from integration.mapping.customisation import Customisation, FieldEntry
+    from integration.mapping.customisation import Customisation
 
 PERSON_ACCOUNT = "person-account"  # the reason of the skip
 
@@ -55,33 +55,15 @@ def account_table(
     for the number, given where the table itself is to read it and carry it back.
     Raises ConfigurationError if the mapping file maps a field the settings already name.
     """
-    entries = customisation.accounts.fields
-    clash = [name for name in entries if name.lower() == salesforce_id_field.lower()]
-    if clash:
-        raise ConfigurationError(
-            [
-                f"mapping file: accounts.fields.{name}: duplicate target, it holds the Salesforce id"
-                " (D365_SALESFORCE_ID_FIELD); remove the table"
-                for name in clash
-            ]
-        )
-    books = customisation.books
-    built_in = {
-        rule.target: rule
-        for rule in _built_in_rules(customisation, salesforce_id_field, customer_number_field)
-    }
-    rules = [
-        _changed(rule, entries[target], books) if target in entries else rule
-        for target, rule in built_in.items()
-        if not (target in entries and entries[target].remove)
-    ]
-    rules += [
-        _changed(_new_rule(target, entry), entry, books)
-        for target, entry in entries.items()
-        if target not in built_in.keys() | customers.BUILT_IN and not entry.remove
-    ]
+    rules = tenant_rules(
+        customers.ENTITY,
+        _built_in_rules(customisation, salesforce_id_field, customer_number_field),
+        customisation.accounts.fields,
+        customisation.books,
+        id_field=(salesforce_id_field, "D365_SALESFORCE_ID_FIELD"),
+    )
     return MappingTable(
-        "accounts", "Account", "CustomersV3", tuple(rules), customers.KEYS, OPTIONAL_SOURCES
+        "accounts", "Account", "CustomersV3", rules, customers.KEYS, OPTIONAL_SOURCES
     )
 
 
@@ -133,45 +115,16 @@ def _built_in_rules(
     )  # fmt: skip
 
 
-def _new_rule(target: str, entry: FieldEntry) -> FieldRule:
-    return FieldRule((), target, transforms.direct(), max_length=customers.LENGTHS.get(target))
-
-
-def _changed(rule: FieldRule, entry: FieldEntry, books: Books) -> FieldRule:
-    """The rule with the keys the mapping file gives; all others stay."""
-    options = Options(entry.table or {}, entry.value, books)
-    transform = rule.transform
-    if entry.transform:
-        transform = build(entry.transform, options)
-    elif entry.source and not transform.uses_source:
-        transform = transforms.default(transform.empty, transforms.direct())
-    if entry.max_length:
-        transform = resized(transform, entry.max_length, options)
-    if entry.default is not None:
-        transform = transforms.default(entry.default, transform)
-    source: str | tuple[str, ...] = rule.source if entry.source is None else entry.source
-    if not transform.uses_source:
-        source = ()
-    return replace(
-        rule,
-        source=source,
-        transform=transform,
-        owner=entry.owner or rule.owner,
-        on=entry.on or rule.on,
-        max_length=entry.max_length or rule.max_length,
-        compare=entry.compare or rule.compare,
-        required=rule.required if entry.required is None else entry.required,
-        beside=entry.beside or rule.beside,
-        note=rule.note if entry.note is None else entry.note,
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class MappedAccount:
     """An account in F&O's terms, and the company it belongs to."""
 
     company: str
     mapped: Mapped
+
+    def creation_rejection(self) -> RecordRejected | None:
+        """Why it cannot be created, though it might be updated."""
+        return self.mapped.rejection()
 
 
 @dataclass(frozen=True)
@@ -195,12 +148,17 @@ class AccountMapping:
         return PERSON_ACCOUNT if skips else None
 
     def map(self, record: Record) -> MappedAccount:
-        """Raises one RecordRejected (reason "mapping") with every problem, the company's included."""
+        """Raises one RecordRejected (reason "mapping") with every problem, the company's included.
+
+        Trouble in fields that only a creation needs is left to `creation_rejection`: it must not stop
+        the updates of a customer that exists.
+        """
         mapped = self.table.apply(record)
         company = self.companies.find(record)
         if isinstance(company, FieldProblem):
             raise rejection([company, *mapped.problems])
-        if mapped.problems:
+        for_creation = {rule.target for rule in self.table.rules if rule.on == "create"}
+        if any(problem.field not in for_creation for problem in mapped.problems):
             raise rejection(mapped.problems)
         return MappedAccount(company, mapped)
 

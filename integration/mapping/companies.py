@@ -56,6 +56,15 @@ class CompanyRule:
     def is_single_company(self) -> bool:
         return len(self.companies) == 1 and (self.decided_by is None or bool(self.table))
 
+    @property
+    def decides_freely(self) -> bool:
+        """An Account field names the company itself, so it can be any."""
+        return self.decided_by is not None and not self.table
+
+    def serves(self, company: str) -> bool:
+        """Whether the rule can answer this company: records of F&O's other companies are no concern."""
+        return self.decides_freely or company.lower() in self.companies
+
     def company_of(self, record: Record) -> str:
         """The company, lower case. Raises RecordRejected(reason "mapping")."""
         found = self.find(record)

@@ -6,6 +6,8 @@ they are defaults that `max_length` in the mapping file overrides.
 
 from __future__ import annotations
 
+from integration.mapping.entities import Entity
+
 KEYS = ("dataAreaId", "CustomerAccount")
 
 # F&O refuses a customer without them, or the app could not find it again.
@@ -60,3 +62,16 @@ LENGTHS = {
     "OrganizationNumber": 50,
     "IdentificationNumber": 50,
 }
+
+ENTITY = Entity(
+    section="accounts",
+    source_object="Account",
+    entity_set="CustomersV3",
+    record="customer",
+    keys=KEYS,
+    built_in=BUILT_IN,
+    mandatory=MANDATORY,
+    not_mappable=NOT_MAPPABLE,
+    lengths=LENGTHS,
+    state="AddressState",
+)

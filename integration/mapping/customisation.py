@@ -15,6 +15,7 @@ from integration.errors import ConfigurationError
 from integration.mapping.companies import BILLING_COUNTRY, CompanyRule
 from integration.mapping.countries import CodeForm, CountryBook
 from integration.mapping.customisation_checks import problems_of_the_whole
+from integration.mapping.price_books import PriceBook, Prices
 from integration.mapping.registry import Books, build
 from integration.mapping.states import StateBook
 from integration.mapping.values import Comparison
@@ -94,12 +95,12 @@ class CustomerGroups(_Table):
 
 
 class FieldEntry(_Table):
-    """One field of CustomersV3. Of a built-in field only the keys given here change."""
+    """One field of the F&O record. Of a built-in field only the keys given here change."""
 
     source: FieldNames | None = Field(
         default=None,
         min_length=1,
-        description="Account field, or several: the first that is not empty",
+        description="Salesforce field, or several: the first that is not empty",
     )
     transform: Annotated[str, BeforeValidator(_transform)] | None = Field(
         default=None, description="see the transforms; `direct` if not given"
@@ -108,7 +109,7 @@ class FieldEntry(_Table):
         default=None, description="who owns the value; `d365` goes back to Salesforce"
     )
     on: Literal["always", "create"] | None = Field(
-        default=None, description="`create`: only when the customer is created"
+        default=None, description="`create`: only when the record is created in F&O"
     )
     max_length: int | None = Field(default=None, ge=1, le=4000, description="characters F&O holds")
     default: Scalar | None = Field(default=None, description="value where the source is empty")
@@ -135,6 +136,17 @@ class Accounts(_Table):
     fields: dict[str, FieldEntry] = {}
 
 
+class Contacts(_Table):
+    fields: dict[str, FieldEntry] = {}
+
+
+class CustomerMatch(_Table):
+    match: dict[FieldName, FieldName] = Field(
+        default={"AccountNumber": "CustomerAccount"},
+        description="Account field → CustomersV3 field; equal values link a customer that exists in F&O only",
+    )
+
+
 class Customisation(_Table):
     companies: Companies = Companies()
     countries: Countries = Countries()
@@ -142,6 +154,9 @@ class Customisation(_Table):
         default={}, description="country → state's name → F&O state id"
     )
     accounts: Accounts = Accounts()
+    contacts: Contacts = Contacts()
+    customers: CustomerMatch = CustomerMatch()
+    prices: Prices = Prices()
 
     @property
     def books(self) -> Books:
@@ -198,7 +213,7 @@ def _keys_beside(location: tuple[int | str, ...]) -> list[str]:
     table: type[BaseModel] = Customisation
     for part in location[:-1]:
         table = _TABLES.get(str(part), table)
-        if table is Accounts and part == "fields":
+        if table in (Accounts, Contacts) and part == "fields":
             return sorted(FieldEntry.model_fields)
     return sorted(table.model_fields)
 
@@ -207,6 +222,10 @@ _TABLES: dict[str, type[BaseModel]] = {
     "companies": Companies,
     "countries": Countries,
     "accounts": Accounts,
+    "contacts": Contacts,
+    "customers": CustomerMatch,
     "defaults": Defaults,
     "customer_groups": CustomerGroups,
+    "prices": Prices,
+    "books": PriceBook,
 }

@@ -7,13 +7,16 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from integration.mapping import customers
+from integration.mapping import contact_persons, customers
 from integration.mapping.countries import CountryBook
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from integration.mapping.entities import Entity
+
 _TARGET = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,79}")
+_ENTITIES = (customers.ENTITY, contact_persons.ENTITY)
 _ONE_WAY = frozenset({"country", "state", "salesforce_id", "constant"})
 
 
@@ -21,12 +24,13 @@ def problems_of_the_whole(raw: dict[str, Any]) -> Iterator[str]:
     """Every contradiction, as `table.key: problem; what to do`."""
     yield from _companies(_table(raw, "companies"), _book(raw))
     yield from _states(_table(raw, "states"), _book(raw))
-    fields = _table(_table(raw, "accounts"), "fields")
-    yield from _targets(fields)
-    for target, entry in fields.items():
-        if isinstance(entry, dict) and target not in customers.NOT_MAPPABLE:
-            for problem in _entry(target, entry):
-                yield f"accounts.fields.{target}{problem}"
+    for entity in _ENTITIES:
+        fields = _table(_table(raw, entity.section), "fields")
+        yield from _targets(entity, fields)
+        for target, entry in fields.items():
+            if isinstance(entry, dict) and target not in entity.not_mappable:
+                for problem in _entry(entity, target, entry):
+                    yield f"{entity.section}.fields.{target}{problem}"
 
 
 def _table(raw: dict[str, Any], name: str) -> dict[str, Any]:
@@ -65,14 +69,14 @@ def _states(states: dict[str, Any], book: CountryBook) -> Iterator[str]:
         seen.setdefault(iso, country)
 
 
-def _targets(fields: dict[str, Any]) -> Iterator[str]:
-    built_in = {name.lower(): name for name in customers.BUILT_IN | customers.NOT_MAPPABLE}
+def _targets(entity: Entity, fields: dict[str, Any]) -> Iterator[str]:
+    built_in = {name.lower(): name for name in entity.built_in | entity.not_mappable}
     seen: dict[str, str] = {}
     for target in fields:
-        place = f"accounts.fields.{target}"
+        place = f"{entity.section}.fields.{target}"
         if not _TARGET.fullmatch(target):
-            yield f"{place}: not a field name; use the OData name of a CustomersV3 field"
-        elif target in customers.NOT_MAPPABLE:
+            yield f"{place}: not a field name; use the OData name of a {entity.entity_set} field"
+        elif target in entity.not_mappable:
             yield f"{place}: is set by the app; remove the table"
         elif built_in.get(target.lower(), target) != target:
             yield f"{place}: duplicate target; write it as {built_in[target.lower()]}"
@@ -81,36 +85,36 @@ def _targets(fields: dict[str, Any]) -> Iterator[str]:
         seen.setdefault(target.lower(), target)
 
 
-def _entry(target: str, entry: dict[str, Any]) -> Iterator[str]:
+def _entry(entity: Entity, target: str, entry: dict[str, Any]) -> Iterator[str]:
     if entry.get("remove") is True:
-        if target not in customers.BUILT_IN:
+        if target not in entity.built_in:
             yield ".remove: only a built-in field can be removed; delete the table instead"
-        elif target in customers.MANDATORY:
-            yield ".remove: F&O needs this field for every customer; keep it"
+        elif target in entity.mandatory:
+            yield f".remove: F&O needs this field for every {entity.record}; keep it"
         if len(entry) > 1:
             yield ".remove: the other keys have no effect; delete them or remove"
         return
-    yield from _completeness(target, entry)
+    yield from _completeness(entity, target, entry)
     if entry.get("owner") == "d365":
-        yield from _going_back(entry)
+        yield from _going_back(entity, entry)
 
 
-def _completeness(target: str, entry: dict[str, Any]) -> Iterator[str]:
+def _completeness(entity: Entity, target: str, entry: dict[str, Any]) -> Iterator[str]:
     text = entry.get("transform")
     kind = text.split("(")[0].strip() if isinstance(text, str) else ""
-    new = target not in customers.BUILT_IN
+    new = target not in entity.built_in
     if new and kind != "constant" and not entry.get("source"):
-        yield ': needs source; name the Account field, or use transform = "constant"'
+        yield f': needs source; name the {entity.source_object} field, or use transform = "constant"'
     if kind == "constant" and entry.get("source"):
         yield ".source: a constant has none; delete it or use another transform"
     for key, needed in (("table", "map"), ("value", "constant"), ("beside", "state")):
         if kind == needed and key not in entry and (new or key != "beside"):
             yield f".{key}: transform {needed} needs it"
-        if key in entry and kind != needed and not (key == "beside" and target == "AddressState"):
+        if key in entry and kind != needed and not (key == "beside" and target == entity.state):
             yield f'.{key}: only transform {needed} uses it; delete it or set transform = "{needed}"'
     if kind == "constant" and "default" in entry:
         yield ".default: a constant is never empty; delete it"
-    length = entry.get("max_length", customers.LENGTHS.get(target))
+    length = entry.get("max_length", entity.lengths.get(target))
     if type(length) is not int or length < 1:
         return
     for key in ("default", "value"):
@@ -131,11 +135,11 @@ def _completeness(target: str, entry: dict[str, Any]) -> Iterator[str]:
         )
 
 
-def _going_back(entry: dict[str, Any]) -> Iterator[str]:
+def _going_back(entity: Entity, entry: dict[str, Any]) -> Iterator[str]:
     source, text = entry.get("source"), entry.get("transform")
     kind = text.split("(")[0].strip() if isinstance(text, str) else "direct"
     if not isinstance(source, str) and not (isinstance(source, list) and len(source) == 1):
-        yield ".source: a field F&O owns goes back to one Account field; name exactly one"
+        yield f".source: a field F&O owns goes back to one {entity.source_object} field; name exactly one"
     if kind in _ONE_WAY:
         yield f".transform: {kind} cannot go back to Salesforce; use another"
     for key in ("on", "default", "required"):

@@ -9,6 +9,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from integration.mapping.accounts import account_table
+from integration.mapping.contacts import contact_table
 from integration.mapping.customisation import (
     Accounts,
     Companies,
@@ -18,7 +19,10 @@ from integration.mapping.customisation import (
     Defaults,
     FieldEntry,
 )
+from integration.mapping.order_tables import header_table, line_table
+from integration.mapping.payments import payments_markdown
 from integration.mapping.registry import KINDS
+from integration.settings import OrderSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -51,7 +55,8 @@ _SECTIONS: tuple[tuple[str, str, type[BaseModel]], ...] = (
     ("accounts.defaults", "Values of new customers that Salesforce does not give.", Defaults),
     ("accounts.customer_groups", "The customer group by an Account field.", CustomerGroups),
     ("accounts.fields.<CustomersV3 field>",
-     "Another field, or a built-in one changed: only the keys given change.", FieldEntry),
+     "Another field, or a built-in one changed: only the keys given change. `[contacts.fields.<ContactPersons"
+     " field>]` does the same for contacts.", FieldEntry),
 )  # fmt: skip
 
 
@@ -115,17 +120,42 @@ def _default(value: object) -> str:
     return f"`{value}`" if isinstance(value, str) else ""
 
 
+def _orders(customisation: Customisation) -> str:
+    """With every setting on, so that each line is shown that there can be."""
+    everything = OrderSettings.model_construct(
+        po_number_field="PO_Number__c",
+        delivery_address="account-shipping",
+        prices_include_tax="yes",
+        unit_field="QuantityUnitOfMeasure",
+        site="1",
+        warehouse="13",
+    )
+    return "\n".join(
+        (
+            mapping_markdown(header_table(everything, customisation.books)),
+            mapping_markdown(line_table(everything)),
+            "A line whose note names a setting is sent only where that setting asks for it. An order that"
+            " exists is never changed.\n",
+        )
+    )
+
+
 def render() -> str:
     """The whole page."""
     customisation = Customisation()
     accounts = account_table(customisation, "SalesforceAccountId", "D365_Customer_Number__c")
+    contacts = contact_table(customisation, "SalesforceContactId", "D365_Contact_Number__c")
     states = "### `[states.<country>]`\n\nState's name → F&O state id, where the built-in lists do not fit.\n"
     return "\n".join(
         (
             _HEAD,
             mapping_markdown(accounts),
+            mapping_markdown(contacts),
+            payments_markdown(),
+            _orders(customisation),
             "Field names of the custom fields are settings: `D365_SALESFORCE_ID_FIELD`,"
-            " `SALESFORCE_CUSTOMER_NUMBER_FIELD`.\n",
+            " `SALESFORCE_CUSTOMER_NUMBER_FIELD`, `D365_SALESFORCE_CONTACT_ID_FIELD`,"
+            " `SALESFORCE_CONTACT_NUMBER_FIELD`.\n",
             _transforms(),
             _FILE,
             *(_section(*section) for section in _SECTIONS),

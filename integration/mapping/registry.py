@@ -96,6 +96,7 @@ KINDS: dict[str, TransformKind] = {
     "decimal": TransformKind(
         lambda a, _: _decimal(a), transforms.decimal_, "decimal(places, rounding)", 1, 2
     ),
+    "number": TransformKind(lambda _, __: transforms.number(), transforms.number, "number"),
     "no_yes": TransformKind(lambda _, __: transforms.no_yes(), transforms.no_yes, "no_yes"),
     "date": TransformKind(lambda _, __: transforms.date(), transforms.date, "date"),
     "map": TransformKind(

@@ -92,6 +92,16 @@ def decimal_(places: int, rounding: str = "half_up") -> Transform:
     return Transform("decimal", rounded, arguments, compare="number", empty=Decimal(0))
 
 
+def number() -> Transform:
+    """An exact number, every digit as it is."""
+
+    def exact(value: object, _: object = None) -> Decimal:
+        result = number_of(value)
+        return result if result else Decimal(0)
+
+    return Transform("number", exact, compare="number", empty=Decimal(0))
+
+
 def no_yes() -> Transform:
     """A checkbox as F&O's NoYes; back again as a checkbox."""
 

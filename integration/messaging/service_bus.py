@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 _CLOSE_SECONDS = 5
 CHANGES = "changes"
 DEAD_LETTER = "dead-letter"
+JOBS = "jobs"
+BUSINESS_EVENTS = "d365-business-events"
 _SEND_AT_ONCE = 100  # messages of up to 2 KB stay below the 256 KB of a Standard batch
 
 
@@ -67,6 +69,26 @@ class Queues:
             scheduled_enqueue_time_utc=datetime.now(UTC) + timedelta(seconds=delay),
         )
         await self._send(CHANGES, [message])
+
+    async def send_job(self, body: bytes, *, message_id: str, delay: float) -> None:
+        """Delivers a job's message `delay` seconds from now."""
+        await self._send_plain(JOBS, body, message_id, delay)
+
+    async def put_back_event(self, body: bytes, *, message_id: str, delay: float) -> None:
+        """Delivers an event of F&O again, `delay` seconds from now."""
+        await self._send_plain(BUSINESS_EVENTS, body, message_id, delay)
+
+    async def _send_plain(self, queue: str, body: bytes, message_id: str, delay: float) -> None:
+        from azure.servicebus import ServiceBusMessage
+
+        at = datetime.now(UTC) + timedelta(seconds=delay) if delay > 0 else None
+        message = ServiceBusMessage(
+            body,
+            message_id=message_id,
+            content_type="application/json",
+            scheduled_enqueue_time_utc=at,
+        )
+        await self._send(queue, [message])
 
     async def dead_letter(self, letter: DeadLetter) -> None:
         from azure.servicebus import ServiceBusMessage

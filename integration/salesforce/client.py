@@ -25,7 +25,7 @@ from integration.salesforce.encoding import to_json
 from integration.salesforce.errors import Effect, lost_answer, row_error
 from integration.salesforce.ids import is_id, to_18
 from integration.salesforce.paths import Paths
-from integration.salesforce.query import query_rows
+from integration.salesforce.query import child_rows, query_rows
 from integration.salesforce.repeats import CallRetries
 from integration.salesforce.transport import Answer, OnCall, Transport
 
@@ -96,6 +96,10 @@ class SalesforceClient:
         self, soql: str, *, include_deleted: bool = False
     ) -> list[dict[str, Any]]:
         return [row async for row in self.query(soql, include_deleted=include_deleted)]
+
+    async def children(self, row: Mapping[str, Any], relationship: str) -> list[dict[str, Any]]:
+        """The rows of a sub-query of `row`, which came from `query`; further pages are read."""
+        return await child_rows(self.transport, row.get(relationship))
 
     async def get(
         self, object_name: str, record_id: str, fields: Iterable[str]

@@ -78,17 +78,20 @@ def select(
     object_name: str,
     fields: Sequence[str],
     *,
+    children: Sequence[str] = (),
     where: str | Sequence[str] = (),
     order_by: Sequence[str] = (),
     limit: int | None = None,
 ) -> str:
     """A SELECT. `where` parts (from `condition` and `in_list`) are joined by AND; `order_by` items are
-    `Field` or `Field DESC`. Raises ValueError for anything that is not a name."""
+    `Field` or `Field DESC`; `children` are whole SELECTs from child relationships, read with each row.
+    Raises ValueError for anything that is not a name."""
     if not fields:
         raise ValueError("a SELECT needs a field")
     parts = [where] if isinstance(where, str) else list(where)
     parts = [part for part in parts if part]
-    words = ["SELECT", ",".join(field_path(field) for field in fields)]
+    columns = [*map(field_path, fields), *(f"({child})" for child in children)]
+    words = ["SELECT", ",".join(columns)]
     words += ["FROM", api_name(object_name)]
     if parts:
         words += ["WHERE", parts[0] if len(parts) == 1 else " AND ".join(f"({p})" for p in parts)]

@@ -10,6 +10,7 @@ import json
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -33,7 +34,7 @@ _NOTHING_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """`body` is parsed JSON, or text where Salesforce sent something else, or None when empty."""
+    """`body` is parsed JSON (fractions as Decimal), or text where Salesforce sent something else, or None when empty."""
 
     status: int
     body: Any
@@ -173,6 +174,7 @@ def _body(response: httpx.Response) -> Any:
     if not response.content:
         return None
     try:
-        return json.loads(response.content)
+        # Amounts must not lose a digit on the way through a float.
+        return json.loads(response.content, parse_float=Decimal)
     except ValueError:  # also UnicodeDecodeError
         return response.text

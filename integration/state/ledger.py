@@ -69,6 +69,20 @@ class Ledger:
             if document is not None:  # settled meanwhile
                 yield LedgerEntry(**json.loads(document.body))
 
+    async def page(self, after: str, size: int) -> tuple[list[LedgerEntry], str | None]:
+        """Up to `size` entries behind the one named `after`, and the name to go on from; None at the end."""
+        found: list[LedgerEntry] = []
+        async for name in self._store.names("ledger/"):  # in the order of the names
+            if name <= after:
+                continue
+            if len(found) == size:
+                return found, after
+            document = await self._store.read(name)
+            after = name
+            if document is not None:  # settled meanwhile
+                found.append(LedgerEntry(**json.loads(document.body)))
+        return found, None
+
 
 def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")

@@ -112,7 +112,7 @@ def read_question(url: str, item_number: str | None, settings: Settings) -> Ques
     company = once["company"] or settings.d365.company
     if not re.fullmatch(r"\w{1,4}", company, re.ASCII):
         raise BadQuestion("company: is 1 to 4 letters, digits or _, such as usmf")
-    place = Place.of(company, once["site"], once["warehouse"])
+    place = Place(company.lower(), once["site"], once["warehouse"])
     return Question(list(items.values()), place, single=item_number is not None)
 
 
@@ -120,7 +120,7 @@ def _once(name: str, values: list[str]) -> str | None:
     """Empty counts as not given: Flow sends an unset text that way."""
     if len(values) > 1:
         raise BadQuestion(f"{name}: is given {len(values)} times")
-    return values[0] if values and values[0].strip() and _checked(name, values[0]) else None
+    return _checked(name, values[0]).rstrip() if values and values[0].strip() else None
 
 
 def _checked(name: str, value: str) -> str:

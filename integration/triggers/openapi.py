@@ -1,10 +1,10 @@
 """GET /api/openapi.json: the app's HTTP surface for Salesforce External Services and for people.
 
 It needs no key: External Services reads it by URL while no credential is set up yet, and it holds nothing
-that the published source does not. External Services takes a part of OpenAPI 3.0 only (Salesforce Help, External
-Services, Schema Definition Support): other media types than JSON, form and text ask the administrator for a
-mapping, response headers are not supported, security is left to the Named Credential, and names become Apex
-identifiers. So errors are described in words, and schemas have no unions with null.
+that the published source does not. External Services takes a part of OpenAPI 3.0 only (Salesforce Help,
+External Services, Schema Definition Support): other media types than JSON, form and text ask the
+administrator for a mapping, response headers are not supported, security is left to the Named Credential,
+and names become Apex identifiers. So errors are described in words, and schemas have no unions with null.
 """
 
 from __future__ import annotations

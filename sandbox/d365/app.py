@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import uuid
 from typing import TYPE_CHECKING, Self
 
 from starlette.applications import Starlette
@@ -14,8 +13,11 @@ from sandbox.d365.auth import Authenticator, Unauthorized
 from sandbox.d365.batch import BatchRunner, operation_count
 from sandbox.d365.control import SandboxRoutes
 from sandbox.d365.custom_services import CustomServices
+from sandbox.d365.data_events import DataEvents
 from sandbox.d365.environment import DEFAULT_COMPANIES, Company, Environment
 from sandbox.d365.errors import ODataError, bad_request, no_route
+from sandbox.d365.event_delivery import EventDelivery
+from sandbox.d365.http_replies import ConnectionCut, http_response
 from sandbox.d365.late_commit import LateCommit
 from sandbox.d365.messages import Operation, Reply, Session, error_reply, json_reply
 from sandbox.d365.metadata import csdl, read_metadata, service_document
@@ -23,8 +25,9 @@ from sandbox.d365.multipart import BatchReply, parse_batch
 from sandbox.d365.seed import load_seed
 from sandbox.d365.service import Action, DataService, operation_name
 from sandbox.d365.throttle import Throttle
+from sandbox.d365.trade_control import TradeRoutes
 from sandbox.d365.urls import parse_options
-from sandbox.web import Control, Receive, Scope, Send, Server, StandIn, cut_connection
+from sandbox.web import Control, Server, StandIn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -33,7 +36,12 @@ if TYPE_CHECKING:
 
     from sandbox.entra import EntraStandIn
 
-CUSTOM_FIELDS: Mapping[str, Sequence[str]] = {"CustomersV3": ("SalesforceAccountId",)}
+CUSTOM_FIELDS: Mapping[str, Sequence[str]] = {
+    "CustomersV3": ("SalesforceAccountId",),
+    "ContactPersons": ("SalesforceContactId",),
+    "SalesOrderHeadersV2": ("SalesforceOpportunityId",),
+    "SalesOrderLinesV3": ("SalesforceLineId",),
+}
 APPLICATION_VERSION = "10.0.40.1"
 PLATFORM_VERSION = "7.0.7120.12"
 METHODS = ["GET", "POST", "PATCH", "PUT", "DELETE"]
@@ -43,7 +51,8 @@ class D365StandIn:
     """`app` is the ASGI app, `control` its faults and counters, `environment` its rows and switches.
 
     `applications` maps client ids to the default company of their user; by default every application
-    registered in `entra` at this moment works in the first company.
+    registered in `entra` at this moment works in the first company. Business events go to the namespace of
+    `events_connection_string`, or of a later `set_events`; without one they are only counted.
     """
 
     def __init__(
@@ -55,6 +64,7 @@ class D365StandIn:
         page_size: int = 10_000,
         custom_fields: Mapping[str, Sequence[str]] = CUSTOM_FIELDS,
         applications: Mapping[str, str] | None = None,
+        events_connection_string: str | None = None,
     ) -> None:
         self.entra = entra
         self.control = Control()
@@ -64,6 +74,9 @@ class D365StandIn:
         self.services = CustomServices(self.environment)
         self.throttle = Throttle()
         self.late_commit = LateCommit()
+        self.events = EventDelivery(events_connection_string)
+        data_events = DataEvents(self.environment, self.events, entra.client_id)
+        self.environment.on_commit = data_events.committed
         default = self.environment.default_company
         mapped = dict(applications or dict.fromkeys(entra.apps, default))
         self.authenticator = Authenticator(entra, mapped)
@@ -76,7 +89,10 @@ class D365StandIn:
             ("GetPlatformBuildVersion", PLATFORM_VERSION),
         ):
             self.service.actions["DataManagementEntities", action] = _constant(version)
-        control_routes = SandboxRoutes(self.environment, self.throttle, self.late_commit).routes()
+        control_routes = [
+            *SandboxRoutes(self.environment, self.throttle, self.late_commit, self.events).routes(),
+            *TradeRoutes(self.environment, self.events).routes(),
+        ]
         self.app = StandIn(
             Starlette(
                 routes=[
@@ -112,11 +128,17 @@ class D365StandIn:
     async def start(self) -> None:
         self._server = Server(self.app, port=self._port)
         await self._server.start()
+        await self.events.start()
 
     async def stop(self) -> None:
         await self.late_commit.drop()
+        await self.events.stop()
         if self._server is not None:
             await self._server.stop()
+
+    def set_events(self, connection_string: str) -> None:
+        """Where business events go from now on."""
+        self.events.connection_string = connection_string
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -136,13 +158,13 @@ class D365StandIn:
             return Response(status_code=401, headers={"www-authenticate": "Bearer"})
         refusal = self.throttle.enter(session.user_id)
         if refusal is not None:
-            return _response(refusal, started)
+            return http_response(refusal, started)
         entered = self.throttle.now()
         try:
             reply = await self._reply(request, session)
         finally:
             self.throttle.leave(session.user_id, entered)
-        return _response(reply, started) if reply is not None else _ConnectionCut()
+        return http_response(reply, started) if reply is not None else ConnectionCut()
 
     async def _reply(self, request: Request, session: Session) -> Reply | None:
         """None: the connection is to be cut."""
@@ -152,10 +174,15 @@ class D365StandIn:
             work = await self._prepare(request, session, path, body)
         except ODataError as error:
             return error_reply(error)
+
+        def acting() -> Reply:
+            with self.environment.acting(session.client_id):
+                return work()
+
         if self.late_commit.applies(request.method, path):
-            self.late_commit.schedule(work)
+            self.late_commit.schedule(acting)
             return None
-        return work()
+        return acting()
 
     async def _prepare(
         self, request: Request, session: Session, path: str, body: bytes
@@ -196,13 +223,6 @@ class D365StandIn:
         return Reply(200, self._csdl, {"content-type": "application/xml"})
 
 
-class _ConnectionCut(Response):
-    """Ends the connection without an answer."""
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await cut_connection(send)
-
-
 def _constant(value: str) -> Action:
     return lambda session, parameters: value
 
@@ -216,18 +236,6 @@ def _guarded(work: Callable[[], Reply]) -> Reply:
 
 def _batch_reply(answer: BatchReply) -> Reply:
     return Reply(200, answer.body(), {"content-type": answer.content_type})
-
-
-def _response(reply: Reply, started: float) -> Response:
-    """Adds what every F&O answer carries (contract 2.8, 4.5): activity id, timing, affinity cookie."""
-    headers = {
-        "odata-version": "4.0",
-        "ms-dyn-aid": str(uuid.uuid4()),
-        "server-timing": f"dur={(time.perf_counter() - started) * 1000:.1f}",
-        "set-cookie": f"ApplicationGatewayAffinity={uuid.uuid4().hex}; Path=/",
-        **reply.headers,
-    }
-    return Response(reply.body, reply.status, headers)
 
 
 def _call_name(method: str, path: str) -> str:

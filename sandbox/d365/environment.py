@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
@@ -10,9 +11,11 @@ from sandbox.d365.model_files import load_model
 from sandbox.d365.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from decimal import Decimal
 
     from sandbox.d365.model import Entity, Model
+    from sandbox.d365.store import Change
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,14 @@ class Settings:
     changeset_failure: str = "bare"  # or "wrapped"
     batch_stops_at_first_error: bool = False
     states_must_exist: bool = True
+    # False: an order's totals stay 0, as before F&O calculates them (contract 5.4)
+    order_totals: bool = True
+    # F&O's own price policy wins over the price a line brings
+    price_overrides: bool = False
+    # a second contact of the same party with the same e-mail address is refused
+    contact_duplicate_check: bool = False
+    # ASP.NET's default for one $filter; 0: no limit
+    filter_node_limit: int = 100
 
     def update(self, given: Mapping[str, Any]) -> None:
         """Sets all given switches or, with `ValueError`, none."""
@@ -58,6 +69,8 @@ class Settings:
                 raise ValueError(f"no setting {name!r} of this type")
         if given.get("page_size", 1) < 1:
             raise ValueError("page_size must be positive")
+        if given.get("filter_node_limit", 0) < 0:
+            raise ValueError("filter_node_limit must not be negative")
         if given.get("changeset_failure", "bare") not in ("bare", "wrapped"):
             raise ValueError("changeset_failure is bare or wrapped")
         for name, value in given.items():
@@ -78,9 +91,14 @@ class Environment:
         self.model: Model = load_model(custom_fields)
         self.initial_page_size = page_size
         self.settings = Settings(page_size=page_size)
-        self.store = Store(self.model)
-        # set name → how many of its next updates end in an update conflict
+        # Called with every committed transaction; `actor` is the client that caused it
+        self.on_commit: Callable[[list[Change]], None] | None = None
+        self.actor = ""
+        self.store = Store(self.model, committed=self._committed)
+        # set name → how many of its next updates (order lines: creates) end in an update conflict
         self.pending_conflicts: dict[str, int] = {}
+        # (company, lot) of an order line → quantity and amount invoiced so far
+        self.invoiced: dict[tuple[str, str], tuple[Decimal, Decimal]] = {}
 
     @property
     def default_company(self) -> str:
@@ -89,8 +107,22 @@ class Environment:
     def clear(self) -> None:
         """Empties all tables and restores the switches; number sequences start anew."""
         self.settings = Settings(page_size=self.initial_page_size)
-        self.store = Store(self.model)
+        self.store = Store(self.model, committed=self._committed)
         self.pending_conflicts.clear()
+        self.invoiced.clear()
+
+    @contextlib.contextmanager
+    def acting(self, client: str) -> Iterator[None]:
+        """Names who causes the writes inside."""
+        before, self.actor = self.actor, client
+        try:
+            yield
+        finally:
+            self.actor = before
+
+    def _committed(self, changes: list[Change]) -> None:
+        if self.on_commit is not None:
+            self.on_commit(changes)
 
     def manual_numbers_allowed(self, entity: Entity, company: str) -> bool:
         assert entity.sequence is not None

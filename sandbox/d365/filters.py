@@ -109,6 +109,22 @@ class _Tree(Transformer[Any, Node]):
 _PARSER = Lark(_GRAMMAR, parser="lalr", lexer="contextual", transformer=_Tree())
 
 
+def node_count(node: Node) -> int:
+    """Nodes as ASP.NET counts them: a chain of n terms has n - 1 operators, a property two nodes."""
+    match node:
+        case ("prop", _):
+            return 2
+        case ("cmp" | "arith", _, left, right):
+            return 1 + node_count(left) + node_count(right)
+        case ("any" | "all", parts):
+            return len(parts) - 1 + sum(map(node_count, parts))
+        case ("not" | "negative", part):
+            return 1 + node_count(part)
+        case ("call", _, arguments):
+            return 1 + sum(map(node_count, arguments))
+    return 1
+
+
 def parse_filter(text: str) -> Node:
     """Raises `ODataError` 400 for anything F&O does not support."""
     try:

@@ -41,6 +41,7 @@ _ARITHMETIC = {
 }
 _ANY_TIME = Property("", "datetime", None)
 _NUMBERS = {"Edm.Int32", "Edm.Int64", "Edm.Decimal"}
+_INTEGERS = ("int32", "int64")
 _FUNCTIONS: dict[str, tuple[int, str, Callable[..., Any]]] = {
     "contains": (2, "Edm.Boolean", lambda text, part: part in text),
     "startswith": (2, "Edm.Boolean", str.startswith),
@@ -86,6 +87,9 @@ def _lookups(table: Table, node: Node) -> list[tuple[str, str]] | None:
     match node:
         case ("cmp", "eq", ("prop", name), ("lit", "Edm.String", value)):
             if name in table.indexes and "*" not in value:
+                return [(name, normal(value))]
+        case ("cmp", "eq", ("prop", name), ("lit", "Edm.Decimal", int(value))):
+            if name in table.indexes and table.entity.properties[name].kind in _INTEGERS:
                 return [(name, normal(value))]
         case ("any", parts):
             found = [_lookups(table, part) for part in parts]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 from sandbox.d365.errors import TYPE_PREFIX, bad_query
-from sandbox.d365.filters import parse_filter
+from sandbox.d365.filters import node_count, parse_filter
 from sandbox.d365.model import COMPANY, Entity, Navigation
 from sandbox.d365.predicates import candidates, compile_filter
 from sandbox.d365.store import Row, Table
@@ -30,7 +30,8 @@ def rows_of(
 ) -> list[Row]:
     """Matching rows in insertion or `$orderby` order; `company` None means all companies."""
     table = environment.store.table(entity)
-    rows = _matching(table, entity, options.get("$filter"))
+    limit = environment.settings.filter_node_limit
+    rows = _matching(table, entity, options.get("$filter"), limit)
     if company is not None and entity.per_company:
         rows = [row for row in rows if normal(row.values.get(COMPANY)) == company]
     for name, descending in reversed(_ordering(entity, options.get("$orderby", ""))):
@@ -118,10 +119,15 @@ def related(entity: Entity, navigation: Navigation, row: Row, table: Table) -> l
     ]
 
 
-def _matching(table: Table, entity: Entity, text: str | None) -> list[Row]:
+def _matching(table: Table, entity: Entity, text: str | None, limit: int) -> list[Row]:
     if text is None:
         return list(table.rows.values())
     node = parse_filter(text)
+    if limit and node_count(node) > limit:
+        raise bad_query(
+            f"The node count limit of '{limit}' has been exceeded. To increase the limit, set the"
+            " 'MaxNodeCount' property on EnableQueryAttribute or ODataValidationSettings."
+        )
     predicate = compile_filter(entity, node)
     keys = candidates(table, node)
     rows = table.rows.values() if keys is None else [table.rows[key] for key in keys]

@@ -17,7 +17,7 @@ from sandbox.d365.model import COMPANY, Entity, Model
 from sandbox.d365.values import normal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 Key = tuple[str, ...]
 FIRST_RECORD_ID = 5637144576  # where F&O starts numbering records
@@ -84,10 +84,21 @@ class Table:
         return old
 
 
+# table, key and what was there before
+Change = tuple[Table, Key, Row | None]
+
+
 class Store:
     """All tables of one environment, its record ids and number sequences."""
 
-    def __init__(self, model: Model, seed: int = 0) -> None:
+    def __init__(
+        self,
+        model: Model,
+        seed: int = 0,
+        committed: Callable[[list[Change]], None] | None = None,
+    ) -> None:
+        """`committed` is called after each outermost transaction that wrote something."""
+        self._committed = committed
         self.tables = {
             entity.storage: Table(entity)
             for entity in model.entities.values()
@@ -96,7 +107,7 @@ class Store:
         self._record_ids = itertools.count(FIRST_RECORD_ID)
         self._numbers: dict[tuple[str, str], int] = {}
         self._random = random.Random(seed)
-        self._undo: list[tuple[Table, Key, Row | None]] | None = None
+        self._undo: list[Change] | None = None
 
     def table(self, entity: Entity) -> Table:
         return self.tables[entity.storage]
@@ -136,15 +147,17 @@ class Store:
         if self._undo is not None:
             yield
             return
-        self._undo = []
+        changes = self._undo = []
         try:
             yield
         except BaseException:
-            for table, key, row in reversed(self._undo):
+            for table, key, row in reversed(changes):
                 table.replace(key, row)
             raise
         finally:
             self._undo = None
+        if changes and self._committed is not None:
+            self._committed(changes)
 
     def _put(self, table: Table, key: Key, row: Row | None) -> None:
         old = table.replace(key, row)

@@ -104,8 +104,10 @@ def delete(environment: Environment, entity: Entity, key: Key | None, if_match: 
     _check_version(environment, old, if_match)
     company = old.values.get(COMPANY, environment.default_company)
     write = Write(environment, entity, company, dict(old.values), given={}, old=old)
-    RULES.get(entity.storage, _NO_RULES).before_delete(write)
+    rules = RULES.get(entity.storage, _NO_RULES)
+    rules.before_delete(write)
     environment.store.delete(table, key)
+    rules.after_delete(write)
 
 
 def _fields(environment: Environment, entity: Entity, body: Mapping[str, Any]) -> dict[str, Any]:

@@ -158,6 +158,7 @@ async def test_pages_link_to_each_other_until_all_is_read(client: httpx.AsyncCli
 async def test_hundreds_of_keys_are_looked_up_through_an_index(
     client: httpx.AsyncClient, d365: D365StandIn
 ) -> None:
+    await client.put("/sandbox/settings", json={"filter_node_limit": 0})
     rows = [{"SalesforceAccountId": f"001{n:015}"} for n in range(2000)]
     await client.post("/sandbox/state/CustomersV3", json=rows)
     terms = " or ".join(f"SalesforceAccountId eq '001{n:015}'" for n in range(0, 2000, 10))

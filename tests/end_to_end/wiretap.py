@@ -38,6 +38,7 @@ class Wiretap:
     def __init__(self, app: App) -> None:
         self._app = app
         self.calls: list[Call] = []
+        self.running = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"].startswith("/sandbox/"):
@@ -56,7 +57,11 @@ class Wiretap:
         async def replay() -> Any:
             return messages.pop(0) if messages else await receive()
 
-        await self._app(scope, replay, send)
+        self.running += 1
+        try:
+            await self._app(scope, replay, send)
+        finally:
+            self.running -= 1
 
     def to(self, text: str, method: str = "") -> list[Call]:
         """Calls whose path holds the text."""

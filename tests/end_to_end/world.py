@@ -173,7 +173,13 @@ class World:
         return dict(self.sandbox.broker.snapshot()["queues"][topology.CHANGES]["totals"])
 
     async def settled(self, timeout: float = 30) -> None:
-        await self.sandbox.settled(timeout, quiet=0.15)
+        try:
+            await self.sandbox.settled(timeout, quiet=0.15)
+        except TimeoutError:
+            app = self.sandbox.app
+            last = "\n".join(list(app.errors)[-10:]) if app else ""
+            counts = self.sandbox.broker.counts()[topology.CHANGES]
+            raise AssertionError(f"not settled: {counts}, the app said:\n{last}") from None
 
     async def until(self, condition: Callable[[], bool], timeout: float = 15) -> None:
         async with asyncio.timeout(timeout):

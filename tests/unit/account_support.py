@@ -19,13 +19,14 @@ from integration.settings import (
     AppSettings,
     AzureSettings,
     D365Settings,
+    OrderSettings,
     RetrySettings,
     SalesforceSettings,
     Settings,
     WebhookSettings,
 )
-from integration.state.blobs import ABSENT, Document, StateConflict
 from integration.state.intents import CreateIntents
+from tests.unit.state_support import MemoryStore
 
 if TYPE_CHECKING:
     from integration.d365.client import D365Client
@@ -62,6 +63,7 @@ def settings_of(**changes: str) -> Settings:
         webhook=WebhookSettings(),
         azure=AzureSettings(ServiceBus="x", AzureWebJobsStorage="UseDevelopmentStorage=true"),  # type: ignore[arg-type]
         retry=RetrySettings(),  # type: ignore[arg-type]
+        orders=OrderSettings(ORDERS_SINCE="2025-01-01"),  # type: ignore[call-arg]
     )
 
 
@@ -201,28 +203,6 @@ class MemoryD365:
             del body[ID]
         row = self.add(number, **{"account": body.pop(ID, None), **body})
         return OperationResult(201, dict(row))
-
-
-class MemoryStore:
-    """Documents with ETag compare-and-swap, as blob storage does it."""
-
-    def __init__(self) -> None:
-        self.documents: dict[str, Document] = {}
-        self.error: IntegrationError | None = None
-        self._writes = 0
-
-    async def read(self, name: str) -> Document | None:
-        if self.error is not None:
-            raise self.error
-        return self.documents.get(name)
-
-    async def write(self, name: str, body: bytes, *, expected: str | None = None) -> str:
-        known = self.documents.get(name)
-        if (known.etag if known else ABSENT) != (expected or ABSENT):
-            raise StateConflict(f"{name} changed")
-        self._writes += 1
-        self.documents[name] = Document(body, f'"{self._writes}"')
-        return f'"{self._writes}"'
 
 
 class World:

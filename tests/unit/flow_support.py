@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from integration.errors import RecordBusy, SystemName
+from integration.errors import RecordBusy, RecordNeedsReview, SystemName
 from integration.flows.flow import Record, Write
 from integration.flows.outcomes import Moved, Skipped
 from integration.mapping.tables import Change
@@ -26,6 +26,14 @@ class MemoryFlow:
     faults: dict[str | tuple[str, str], Exception | list[Exception]] = field(default_factory=dict)
     calls: list[tuple[str, list[str]]] = field(default_factory=list)
     told: list[tuple[str, EndState]] = field(default_factory=list)
+
+    def unresolved(
+        self, record: Record, written: Record | None, current: Record | None
+    ) -> RecordNeedsReview | None:
+        fault = self._fault(("unresolved", record["Id"]))
+        if fault is None or isinstance(fault, RecordNeedsReview):
+            return fault
+        raise fault
 
     async def ended(self, key: str, end: EndState) -> None:
         self.told.append((key, end))

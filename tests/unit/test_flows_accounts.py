@@ -217,3 +217,18 @@ async def test_reviews_carry_words_for_a_person(world: World) -> None:
     assert isinstance(outcome.error, RecordNeedsReview)
     assert "US-1" in outcome.error.description
     assert f"clear {NUMBER_FIELD}" in outcome.error.description
+
+
+async def test_what_only_a_creation_needs_does_not_stop_an_update(world: World) -> None:
+    world.salesforce.add(A, "Old", CurrencyIsoCode=None)
+    world.d365.add("C1", account=A, OrganizationName="Older")
+    outcomes = await world.run(A)
+    assert outcomes == {A: Synced(changed=True)}
+    assert world.d365.customers[0]["OrganizationName"] == "Old"
+
+
+async def test_a_creation_without_a_currency_is_rejected_by_name(world: World) -> None:
+    world.salesforce.add(A, "New", CurrencyIsoCode=None)
+    [outcome] = (await world.run(A)).values()
+    assert isinstance(outcome, Failed)
+    assert "SalesCurrencyCode" in str(outcome.error)

@@ -75,7 +75,7 @@ def problems_of(text: str) -> list[str]:
 def test_every_mistake_is_listed_at_once_with_its_place_and_what_to_do() -> None:
     problems = problems_of(WRONG)
     for expected in (
-        "surprise: unknown key; use accounts, companies, countries, states",
+        "surprise: unknown key; use accounts, companies, contacts, countries",
         "companies.default: 'toolong' is not a company",
         "companies.tabel: unknown key; use by_country, default, field, table",
         "companies.by_country.Atlantis: not a known country",

@@ -31,6 +31,7 @@ COMPLETE = {
     "WEBHOOK_STATIC_SECRET": "static-hush",
     "ServiceBus": "Endpoint=sb://x;SharedAccessKeyName=n;SharedAccessKey=bus-hush",
     "AzureWebJobsStorage": "UseDevelopmentStorage=true",
+    "ORDERS_SINCE": "2025-03-01",
 }
 
 
@@ -69,8 +70,9 @@ def test_an_empty_environment_names_every_setting_that_is_needed(
         "D365_COMPANY",
         "ServiceBus__fullyQualifiedNamespace",
         "AzureWebJobsStorage__accountName",
+        "ORDERS_SINCE",
     ]
-    assert str(caught.value).startswith("7 configuration problem(s):\n  - SALESFORCE_CLIENT_ID")
+    assert str(caught.value).startswith("8 configuration problem(s):\n  - SALESFORCE_CLIENT_ID")
 
 
 def test_needs_between_settings_are_reported_beside_wrong_single_settings(

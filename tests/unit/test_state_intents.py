@@ -6,44 +6,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from integration.state.blobs import ABSENT, Document, StateConflict
+from integration.state.blobs import StateConflict
 from integration.state.intents import CreateIntents
+from tests.unit.state_support import MemoryStore
 
 NAME = "intents/customers/bucket-003.json"
 QUARANTINE = timedelta(minutes=15)
-
-
-class MemoryStore:
-    """Documents with ETag compare-and-swap, as blob storage does it."""
-
-    def __init__(self) -> None:
-        self.documents: dict[str, Document] = {}
-        self.writes = 0
-        self.before_write: list[tuple[str, bytes]] = []  # what others write in between
-
-    async def read(self, name: str) -> Document | None:
-        await asyncio.sleep(0)
-        return self.documents.get(name)
-
-    async def write(self, name: str, body: bytes, *, expected: str | None = None) -> str:
-        await asyncio.sleep(0)
-        if self.before_write:
-            self._put(*self.before_write.pop(0))
-        known = self.documents.get(name)
-        if expected == ABSENT and known is not None:
-            raise StateConflict(f"{name} exists")
-        if expected not in (None, ABSENT) and (known is None or known.etag != expected):
-            raise StateConflict(f"{name} changed")
-        return self._put(name, body)
-
-    def _put(self, name: str, body: bytes) -> str:
-        self.writes += 1
-        etag = f'"{self.writes}"'
-        self.documents[name] = Document(body, etag)
-        return etag
-
-    def stored(self, name: str = NAME) -> dict[str, str]:
-        return dict(json.loads(self.documents[name].body))
 
 
 class Clock:
@@ -75,7 +43,10 @@ async def test_a_granted_create_is_written_down_before_it_may_begin(
     reservation = await intents.reserve("customers", "bucket-003", ["a", "b"])
     assert reservation.granted == {"a", "b"}
     assert reservation.pending == {}
-    assert store.stored() == {"a": "2025-03-01T12:00:00+00:00", "b": "2025-03-01T12:00:00+00:00"}
+    assert store.stored(NAME) == {
+        "a": "2025-03-01T12:00:00+00:00",
+        "b": "2025-03-01T12:00:00+00:00",
+    }
 
 
 async def test_a_young_create_must_wait_and_keeps_its_first_time(
@@ -87,7 +58,7 @@ async def test_a_young_create_must_wait_and_keeps_its_first_time(
     assert reservation.granted == {"b"}
     assert reservation.pending["a"].retry_after == 600
     assert reservation.pending["a"].reason == "create-pending"
-    assert store.stored()["a"].startswith("2025-03-01T12:00:00")
+    assert store.stored(NAME)["a"].startswith("2025-03-01T12:00:00")
 
 
 async def test_after_the_quarantine_a_create_may_begin_again(
@@ -96,7 +67,7 @@ async def test_after_the_quarantine_a_create_may_begin_again(
     await intents.reserve("customers", "bucket-003", ["a", "forgotten"])
     clock.now += QUARANTINE
     assert (await intents.reserve("customers", "bucket-003", ["a"])).granted == {"a"}
-    assert set(store.stored()) == {"a"}
+    assert set(store.stored(NAME)) == {"a"}
 
 
 async def test_a_released_create_may_begin_again(
@@ -104,7 +75,7 @@ async def test_a_released_create_may_begin_again(
 ) -> None:
     await intents.reserve("customers", "bucket-003", ["a", "b"])
     await intents.release("customers", "bucket-003", ["a", "never announced"])
-    assert set(store.stored()) == {"b"}
+    assert set(store.stored(NAME)) == {"b"}
     assert (await intents.reserve("customers", "bucket-003", ["a"])).granted == {"a"}
 
 
@@ -126,7 +97,7 @@ async def test_an_announcement_of_somebody_else_in_between_is_seen(
     reservation = await intents.reserve("customers", "bucket-003", ["a", "b"])
     assert reservation.granted == {"b"}
     assert set(reservation.pending) == {"a"}
-    assert set(store.stored()) == {"a", "b"}
+    assert set(store.stored(NAME)) == {"a", "b"}
 
 
 async def test_of_concurrent_reservations_exactly_one_is_granted_each_key(

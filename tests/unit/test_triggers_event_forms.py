@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -103,3 +104,11 @@ def test_an_event_id_is_unique_per_event_and_record() -> None:
     ]
     ids = [event.event_id for event in read_json(json.dumps(data).encode()).events]
     assert len(set(ids)) == 3
+
+
+@pytest.mark.parametrize("member", ["transactionKey", "entityName"])
+def test_half_a_character_is_refused_because_no_message_could_carry_it(member: str) -> None:
+    header = {"entityName": "Account", "transactionKey": "t", "recordIds": [account_id(1)]}
+    body = json.dumps({"payload": {"ChangeEventHeader": {**header, member: "\ud800"}}})
+    with pytest.raises(ContractError):
+        read_json(body.encode())

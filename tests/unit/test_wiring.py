@@ -56,6 +56,7 @@ async def test_concurrent_first_calls_build_one_app(
         "SALESFORCE_CLIENT_SECRET": "s",
         "D365_BASE_URL": "https://d365.test",
         "D365_COMPANY": "usmf",
+        "ORDERS_SINCE": "2025-01-01",
         "ServiceBus": BUS,
         "AzureWebJobsStorage": "UseDevelopmentStorage=true",
     }.items():

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import azure.functions as func
+from defusedxml.ElementTree import fromstring
 
 from integration.messaging.dead_letters import DeadLetter
 from integration.messaging.hints import Hint
@@ -119,3 +120,19 @@ def envelope(**changes: Any) -> dict[str, Any]:
         "sentAt": "2025-03-01T12:00:00Z",
         **changes,
     }
+
+
+def problem_of(response: func.HttpResponse, status: int) -> str:
+    assert response.status_code == status, response.get_body()
+    assert response.mimetype == "application/problem+json"
+    data = json.loads(response.get_body())
+    assert data["status"] == status
+    assert data["title"]
+    return str(data["detail"])
+
+
+def is_ack(response: func.HttpResponse) -> bool:
+    assert response.status_code == 200, response.get_body()
+    assert response.mimetype == "text/xml"
+    ack = fromstring(response.get_body()).find(".//{http://soap.sforce.com/2005/09/outbound}Ack")
+    return ack is not None and ack.text == "true"

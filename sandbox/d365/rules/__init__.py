@@ -3,7 +3,8 @@
 from sandbox.d365.rules.base import Rules, Write
 from sandbox.d365.rules.contacts import ContactRules
 from sandbox.d365.rules.customers import CustomerRules
-from sandbox.d365.rules.sales_orders import SalesLineRules, SalesOrderRules
+from sandbox.d365.rules.sales_lines import SalesLineRules
+from sandbox.d365.rules.sales_orders import SalesOrderRules
 
 RULES: dict[str, Rules] = {
     "CustomersV3": CustomerRules(),

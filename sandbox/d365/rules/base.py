@@ -67,3 +67,6 @@ class Rules:
 
     def before_delete(self, write: Write) -> None:
         """Refuses or cascades."""
+
+    def after_delete(self, write: Write) -> None:
+        """Changes other rows."""

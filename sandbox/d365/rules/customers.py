@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING, Any
 
 from sandbox.d365.errors import field_refused
+from sandbox.d365.rules.addresses import iso_code, require_state
 from sandbox.d365.rules.base import Rules, Write
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 NAME_ALIAS_LENGTH = 20
 _PERSON_NAME = ("PersonFirstName", "PersonMiddleName", "PersonLastName")
+_PARTY = ("PartyType", "OrganizationName")
 _ADDRESS = (
     "AddressStreet",
     "AddressCity",
@@ -70,17 +76,8 @@ class CustomerRules(Rules):
         """Country decides the ISO code and which states exist; the full address is text."""
         store = write.environment.store
         country, state = write.get("AddressCountryRegionId"), write.get("AddressState")
-        known = store.get("AddressCountryRegions", country) if country else None
-        write.set("AddressCountryRegionISOCode", known.values.get("ISOcode", "") if known else "")
-        if (
-            state
-            and write.environment.settings.states_must_exist
-            and store.get("AddressStates", country, state) is None
-        ):
-            reason = (
-                f"The value '{state}' in field 'State' is not found in the related table 'State'."
-            )
-            raise field_refused(write.entity.aot_name, "AddressState", reason)
+        write.set("AddressCountryRegionISOCode", iso_code(write, country))
+        require_state(write, "AddressState", country)
         city_line = " ".join(filter(None, (state, write.get("AddressZipCode"))))
         lines = (
             write.get("AddressStreet"),
@@ -96,9 +93,14 @@ class CustomerRules(Rules):
 
 
 def customer_name(write: Write) -> str:
-    if write.get("PartyType") == "Person":
-        return " ".join(filter(None, (write.get(name) for name in _PERSON_NAME)))
-    return str(write.get("OrganizationName"))
+    return name_of({name: write.get(name) for name in (*_PERSON_NAME, *_PARTY)})
+
+
+def name_of(customer: Mapping[str, Any]) -> str:
+    """The name of a customer's party, from a row that holds its defaults too."""
+    if customer["PartyType"] == "Person":
+        return " ".join(filter(None, (customer[name] for name in _PERSON_NAME)))
+    return str(customer["OrganizationName"])
 
 
 def normal_language(text: str) -> str:

@@ -1,0 +1,65 @@
+"""Ends the app's process right before or right after its n-th call to Salesforce, F&O or Entra."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Literal
+
+from sandbox.web import cut_connection
+
+if TYPE_CHECKING:
+    from sandbox.web import App, Receive, Scope, Send
+    from tests.end_to_end.world import World
+
+Moment = Literal["before", "after"]
+
+
+class Guillotine:
+    """Wraps the stand-ins. `before`: the call arrived but was not executed; `after`: it was executed, and
+    the answer never arrived. `calls` are the calls since `arm`, the last one that of the kill."""
+
+    def __init__(self, world: World) -> None:
+        self._sandbox = world.sandbox
+        self._number = 0
+        self._moment: Moment = "after"
+        self._fell = asyncio.Event()
+        self.calls: list[str] = []
+        for tap in (world.salesforce, world.d365, world.entra):
+            tap._app = self._wrapped(tap._app)
+
+    def arm(self, number: int, moment: Moment = "after") -> None:
+        self._number, self._moment = number, moment
+        self._fell.clear()
+        self.calls.clear()
+
+    def disarm(self) -> None:
+        self._number = 0
+
+    async def falls(self, timeout: float = 20) -> None:
+        """Returns when the app is dead."""
+        async with asyncio.timeout(timeout):
+            await self._fell.wait()
+
+    @property
+    def fell(self) -> bool:
+        return self._fell.is_set()
+
+    def _wrapped(self, app: App) -> App:
+        async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+            if scope["type"] != "http" or scope["path"].startswith("/sandbox/") or self.fell:
+                await app(scope, receive, send)
+                return
+            self.calls.append(f"{scope['method']} {scope['path']}")
+            if len(self.calls) != self._number:
+                await app(scope, receive, send)
+                return
+            if self._moment == "after":
+                await app(scope, receive, _swallow)
+            await self._sandbox.kill_app()
+            self._fell.set()
+            await cut_connection(send)
+
+        return serve
+
+
+async def _swallow(_: Any) -> None: ...
