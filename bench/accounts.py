@@ -16,6 +16,7 @@ from urllib.parse import quote
 import psutil
 from azure.servicebus.aio import ServiceBusClient
 
+from bench.result import Row
 from integration.messaging.hints import Hint
 from integration.messaging.service_bus import Queues
 from sandbox import verification
@@ -52,6 +53,29 @@ class Measured:
             self.cpu * factor,
             self.memory_mb,
         )
+
+
+async def rows(records: int = 1000) -> list[Row]:
+    app, naive = await measure(records)
+    speed = naive.seconds / app.seconds
+    return [
+        Row(
+            f"API calls for {records} changed accounts, half new",
+            f"{app.calls} (Salesforce {app.salesforce_calls}, F&O {app.d365_calls})",
+            f"{naive.calls}",
+            "≤ 80",
+            app.calls <= 80,
+        ),
+        Row(
+            "their wall time, from the start of the app's process",
+            f"{app.seconds:.1f} s",
+            f"{naive.seconds:.0f} s ({speed:.0f} times)",
+            "≥ 20 times faster",
+            speed >= 20,
+        ),
+        Row("CPU per account", f"{app.cpu / app.records * 1000:.1f} ms"),
+        Row("memory of the app's process at the end", f"{app.memory_mb:.0f} MB"),
+    ]
 
 
 async def measure(records: int = 1000) -> tuple[Measured, Measured]:

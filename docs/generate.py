@@ -1,4 +1,4 @@
-"""Writes the documentation that follows from the code: `python docs/generate.py`, or `--check` to compare only.
+"""Writes the documentation that follows from the code; `--check` only compares.
 
 docs/mapping.md                  the mapping tables
 docs/settings.md                 every app setting
@@ -52,8 +52,8 @@ def settings_page() -> str:
     lines = [
         "# App settings",
         "",
-        "Generated from the code. An empty value counts as not set. All mistakes are reported together when the",
-        "app starts.",
+        "Generated from the code. An empty value counts as not set. All mistakes are reported together",
+        "when the app starts.",
     ]
     for group in Settings.model_fields.values():
         kind = group.annotation

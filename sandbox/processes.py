@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 
 def node_executable() -> str:
@@ -25,9 +25,16 @@ def node_executable() -> str:
 class Process:
     """`stdout` lines can be waited for; the last lines of `stderr` are kept for error messages."""
 
-    def __init__(self, process: asyncio.subprocess.Process, *, echo: bool) -> None:
+    def __init__(
+        self,
+        process: asyncio.subprocess.Process,
+        *,
+        echo: bool,
+        listener: Callable[[str], None] | None = None,
+    ) -> None:
         self._process = process
         self._echo = echo
+        self._listener = listener
         self._lines: asyncio.Queue[str | None] = asyncio.Queue()
         self.errors: deque[str] = deque(maxlen=200)
         self._readers = [
@@ -37,9 +44,14 @@ class Process:
 
     @classmethod
     async def start(
-        cls, *command: str, env: Mapping[str, str] | None = None, echo: bool = False
+        cls,
+        *command: str,
+        env: Mapping[str, str] | None = None,
+        echo: bool = False,
+        listener: Callable[[str], None] | None = None,
     ) -> Self:
-        """`env` is added to this process's environment; `echo` passes stderr through."""
+        """`env` is added to this process's environment; `echo` passes stderr through, and `listener`
+        receives each line of it."""
         process = await asyncio.create_subprocess_exec(
             *command,
             stdout=asyncio.subprocess.PIPE,
@@ -48,7 +60,7 @@ class Process:
             env={**os.environ, **(env or {})},
             limit=1 << 20,
         )
-        return cls(process, echo=echo)
+        return cls(process, echo=echo, listener=listener)
 
     @property
     def pid(self) -> int:
@@ -103,3 +115,5 @@ class Process:
             self.errors.append(text)
             if self._echo:
                 print(text, file=sys.stderr, flush=True)
+            if self._listener is not None:
+                self._listener(text)

@@ -28,7 +28,7 @@ from sandbox.servicebus.broker import Broker
 from sandbox.storage.azurite import Azurite
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 PROJECT = Path(__file__).resolve().parent.parent
 COMPANY = "usmf"
@@ -59,12 +59,15 @@ class Sandbox:
         ports: Mapping[str, int] | None = None,
         lock_seconds: float = 60,
         echo: bool = False,
+        log: Callable[[str], None] | None = None,
     ) -> None:
-        """`settings` override the app's; `ports` by name (salesforce, d365, …) instead of free ones."""
+        """`settings` override the app's; `ports` by name (salesforce, d365, …) instead of free ones;
+        `log` receives every line of the app's log."""
         ports = ports or {}
         self._overrides = dict(settings or {})
         self._function_port = ports.get("functions", 0)
         self._echo = echo
+        self._log = log
         self._stack = AsyncExitStack()
         self._folder = Path(tempfile.mkdtemp(prefix="sandbox-"))
         self.broker = Broker(topology.queues(lock_seconds), port=ports.get("service_bus", 0))
@@ -131,8 +134,9 @@ class Sandbox:
             "--master-key",
             MASTER_KEY,
             "--ready-json",
-            *([] if self._echo else ["--quiet"]),
+            *([] if self._echo or self._log else ["--quiet"]),
             echo=self._echo,
+            listener=self._log,
         )
         ready = json.loads(await self.app.line_matching(r"^\{.*base_url"))
         self.app_url = ready["base_url"]

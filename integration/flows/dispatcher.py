@@ -118,24 +118,22 @@ class Dispatcher:
                 result = "changed" if changed else "unchanged"
                 telemetry.record_outcome(name, "synced", result, latency)
                 await self._endings.settled(entry.flow, hint)
+                self._log("synced", entry, hint, latency=f"{latency:.3f}")
             case Skipped(reason, detail):
                 telemetry.record_outcome(name, "skipped", reason)
                 if reason != COALESCED:  # the delivery that spoke for it decides
                     await self._endings.settled(entry.flow, hint)
                 self._log("skipped", entry, hint, reason=reason, detail=detail or None)
-                return
             case WouldChange(operation, differences):
                 telemetry.record_outcome(name, "dry", operation)
                 fields = ",".join(difference.field for difference in differences)
                 self._log("dry run", entry, hint, operation=operation, fields=fields)
-                return
             case Moved(root, key):
                 await self._outbox.send_hints([hint.moved_to(root, key)])
                 telemetry.record_outcome(name, "moved", "other-bucket")
+                self._log("moved", entry, hint)
             case Failed(error):
                 await self._recover(entry, hint, error)
-                return
-        self._log(type(outcome).__name__.lower(), entry, hint)
 
     async def _recover(self, entry: FlowEntry, hint: Hint, error: Exception) -> None:
         if isinstance(error, SystemTrouble) and error.system == "service_bus":

@@ -1,7 +1,7 @@
 """Which products and opportunities an invoice may point to: those that Salesforce holds.
 
 A reference by External ID to a record that is not there fails the whole row, and neither is needed for an
-invoice. Both are asked for in one call; what was found is remembered, since products repeat.
+invoice. What was found is remembered, since products repeat.
 """
 
 from __future__ import annotations
@@ -9,13 +9,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from integration.errors import ContractError
-from integration.salesforce.composite import QUERIES, SubRequest
 from integration.salesforce.soql import in_list, select
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from integration.salesforce.client import SalesforceClient
+    from integration.flows.flow import Record
 
 PRODUCT, ITEM = "Product2", "D365_Item_Number__c"
 OPPORTUNITY, ORDER = "Opportunity", "D365_Order_Number__c"
@@ -27,25 +26,31 @@ _REMEMBERED = 50_000
 class Links:
     """One per flow. External IDs as Salesforce compares them: item numbers by case, orders without."""
 
-    def __init__(self, salesforce: SalesforceClient) -> None:
-        self._salesforce = salesforce
+    def __init__(self) -> None:
         self._known: set[tuple[str, str]] = set()
 
-    async def find(self, items: Iterable[str], orders: Iterable[str]) -> None:
-        """Afterwards `has` tells of all these."""
+    def queries(self, items: Iterable[str], orders: Iterable[str]) -> list[str]:
+        """What must be asked so that `has` can tell of all these; `learn` takes the answers."""
         wanted = [(PRODUCT, item) for item in items] + [(OPPORTUNITY, order) for order in orders]
         unknown = [
             pair for pair in dict.fromkeys(wanted) if pair[1] and _key(*pair) not in self._known
         ]
         if len(self._known) + len(unknown) > _REMEMBERED:
             self._known.clear()
-        queries = [
+            unknown = [pair for pair in dict.fromkeys(wanted) if pair[1]]
+        return [
             select(name, (_FIELD[name],), where=in_list(_FIELD[name], part))
             for name in (PRODUCT, OPPORTUNITY)
             for part in _parts([value for each, value in unknown if each == name])
         ]
-        for start in range(0, len(queries), QUERIES):
-            await self._ask(queries[start : start + QUERIES])
+
+    def learn(self, rows: Iterable[Record]) -> None:
+        """Raises ContractError."""
+        try:
+            found = [(row["attributes"]["type"], row) for row in rows]
+            self._known |= {_key(name, row[_FIELD[name]]) for name, row in found}
+        except (KeyError, TypeError) as error:
+            raise ContractError("a row without its type or key", system="salesforce") from error
 
     def has(self, name: str, value: str) -> bool:
         return bool(value) and _key(name, value) in self._known
@@ -53,20 +58,6 @@ class Links:
     def forget(self) -> None:
         """A row says that one of them is gone."""
         self._known.clear()
-
-    async def _ask(self, queries: list[str]) -> None:
-        requests = [
-            SubRequest("GET", self._salesforce.paths.query(query), f"links{number}")
-            for number, query in enumerate(queries)
-        ]
-        for result in await self._salesforce.composite(requests):
-            if result.error is not None:
-                raise result.error
-            try:
-                rows = [(row["attributes"]["type"], row) for row in result.body["records"]]
-                self._known |= {_key(name, row[_FIELD[name]]) for name, row in rows}
-            except (KeyError, TypeError) as error:
-                raise ContractError("a query without its rows", system="salesforce") from error
 
 
 def _key(name: str, value: str) -> tuple[str, str]:

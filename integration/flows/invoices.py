@@ -16,7 +16,6 @@ from integration.errors import ContractError, RecordNeedsReview, SystemName
 from integration.flows.flow import Flow, Write
 from integration.flows.invoice_assembling import NUMBER, PostedInvoice
 from integration.flows.invoice_compare import compare_invoice
-from integration.flows.invoice_links import Links
 from integration.flows.invoice_reading import PostedInvoices
 from integration.flows.invoice_rows import (
     HeldInvoice,
@@ -38,7 +37,6 @@ from integration.mapping.invoices import (
     sales_line,
 )
 from integration.mapping.tables import rejection
-from integration.salesforce.errors import PARENT_NOT_FOUND
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -76,7 +74,6 @@ class InvoiceFlow(Flow[tuple[WantedInvoice, ...], Held]):
         self._account_field = settings.salesforce.customer_number_field
         self._posted = PostedInvoices(context.d365, settings.d365.filter_terms)
         self._invoices = Invoices(context.salesforce, self._account_field)
-        self._links = Links(context.salesforce)
         self._companies = context.customisation.company_rule(settings.d365.company)
         self._org_currency = context.customisation.accounts.defaults.SalesCurrencyCode
         self._today = today
@@ -165,16 +162,11 @@ class InvoiceFlow(Flow[tuple[WantedInvoice, ...], Held]):
         self, wanted: Mapping[str, tuple[WantedInvoice, ...]]
     ) -> Mapping[str, Held | Exception | None]:
         invoices = [invoice for each in wanted.values() for invoice in each]
+        lines = [line for invoice in invoices for line in invoice.lines]
         held = await self._invoices.find(
-            (invoice.key for invoice in invoices),
+            invoices,
             dict.fromkeys(name for each in invoices for name in each.mapped.values),
-            dict.fromkeys(
-                name for each in invoices for line in each.lines for name in line.mapped.values
-            ),
-        )
-        await self._links.find(
-            (line.item for each in invoices for line in each.lines),
-            (invoice.order for invoice in invoices),
+            dict.fromkeys(name for each in lines for name in each.mapped.values),
         )
         return dict.fromkeys(wanted, Held(held))
 
@@ -197,15 +189,13 @@ class InvoiceFlow(Flow[tuple[WantedInvoice, ...], Held]):
 
     def _difference(self, invoice: WantedInvoice, current: Held | None) -> InvoiceWrite | None:
         held = current.invoices.get(invoice.key.casefold()) if current else None
-        return compare_invoice(invoice, held, self._links, self._account_field)
+        return compare_invoice(invoice, held, self._invoices.links, self._account_field)
 
     async def write(
         self, changes: Mapping[str, Write], buckets: Mapping[str, str]
     ) -> Mapping[str, Record | Skipped | Exception]:
         writes = {key: each for key, each in changes.items() if isinstance(each, InvoiceWrite)}
         errors = await self._invoices.write(writes)
-        if any(getattr(error, "reason", "") == PARENT_NOT_FOUND for error in errors.values()):
-            self._links.forget()
         return {key: errors.get(key, {}) for key in writes}
 
     def back(self, record: Record, written: Record | None, current: Held | None) -> Record:

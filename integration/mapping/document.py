@@ -10,17 +10,27 @@ from typing import TYPE_CHECKING
 
 from integration.mapping.accounts import account_table
 from integration.mapping.contacts import contact_table
+from integration.mapping.customer_accounts import customer_account_table
 from integration.mapping.customisation import (
     Accounts,
     Companies,
     Countries,
     CustomerGroups,
+    CustomerMatch,
     Customisation,
     Defaults,
     FieldEntry,
 )
+from integration.mapping.invoices import (
+    free_text_header,
+    free_text_line,
+    sales_header,
+    sales_line,
+)
 from integration.mapping.order_tables import header_table, line_table
 from integration.mapping.payments import payments_markdown
+from integration.mapping.price_books import PriceBook, Prices
+from integration.mapping.products import products_markdown
 from integration.mapping.registry import KINDS
 from integration.settings import OrderSettings
 
@@ -57,6 +67,9 @@ _SECTIONS: tuple[tuple[str, str, type[BaseModel]], ...] = (
     ("accounts.fields.<CustomersV3 field>",
      "Another field, or a built-in one changed: only the keys given change. `[contacts.fields.<ContactPersons"
      " field>]` does the same for contacts.", FieldEntry),
+    ("customers", "Which account a customer without Salesforce id is linked to.", CustomerMatch),
+    ("prices", "Products and prices for Salesforce; these keys rule the standard price book.", Prices),
+    ("prices.books.<Salesforce price book>", "One more price book.", PriceBook),
 )  # fmt: skip
 
 
@@ -76,6 +89,16 @@ def mapping_markdown(table: MappingTable) -> str:
     )
     head = (table.source_object, table.target_entity, "Rule", "Owner", "Written", "Length", "Note")
     return f"## {table.source_object} → {table.target_entity}\n\n{_table(head, lines)}"
+
+
+def back_markdown(table: MappingTable) -> str:
+    """A table whose fields F&O owns: what Salesforce gets of each column."""
+    lines = (
+        (f"`{rule.target}`", f"`{rule.sources[0]}`", f"`{rule.transform.name}`", _notes(rule))
+        for rule in table.rules
+    )
+    head = (table.target_entity, table.source_object, "Rule", "Note")
+    return f"## {table.target_entity} → {table.source_object}\n\n{_table(head, lines)}"
 
 
 def _written(rule: FieldRule) -> str:
@@ -117,6 +140,8 @@ def _section(name: str, purpose: str, model: type[BaseModel]) -> str:
 
 
 def _default(value: object) -> str:
+    if isinstance(value, dict) and value:
+        return ", ".join(f'`{name} = "{each}"`' for name, each in value.items())
     return f"`{value}`" if isinstance(value, str) else ""
 
 
@@ -150,8 +175,13 @@ def render() -> str:
         (
             _HEAD,
             mapping_markdown(accounts),
+            back_markdown(customer_account_table(accounts)),
             mapping_markdown(contacts),
+            *map(
+                back_markdown, (sales_header(), sales_line(), free_text_header(), free_text_line())
+            ),
             payments_markdown(),
+            products_markdown(),
             _orders(customisation),
             "Field names of the custom fields are settings: `D365_SALESFORCE_ID_FIELD`,"
             " `SALESFORCE_CUSTOMER_NUMBER_FIELD`, `D365_SALESFORCE_CONTACT_ID_FIELD`,"

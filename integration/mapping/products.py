@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING
 
 from integration.errors import RecordRejected
 from integration.mapping import transforms
+from integration.mapping.price_books import Prices
 from integration.mapping.tables import FieldRule, MappingTable, Record
 from integration.mapping.values import Value, is_empty, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from integration.mapping.price_books import Prices
 
 ITEM = "ItemNumber"
 COMPANY = "dataAreaId"
@@ -41,6 +40,34 @@ def product_table(prices: Prices) -> MappingTable:
         ),
         (COMPANY,),
     )  # fmt: skip
+
+
+def products_markdown() -> str:
+    """The table for people, with the price of an entry; the rules are in `docs/flow-prices.md`."""
+    lines = [
+        "## ReleasedProductsV2 → Product2, SalesPriceAgreements → PricebookEntry",
+        "",
+        "Owner of every field: F&O. Written where it differs; an empty F&O text becomes null.",
+        "",
+        "| F&O | Salesforce | Rule | Length | Note |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for rule in product_table(Prices()).rules:
+        sources = " or ".join(f"`{name}`" for name in rule.sources)
+        lines.append(
+            f"| {sources} | `{rule.target}` | `{rule.transform.name}` | {rule.length or ''} | {rule.note} |"
+        )
+    lines += [
+        "| fields of `[prices] inactive`, sales stop | `Product2.IsActive` | by rule | | deactivated,"
+        " never deleted |",
+        "| `Price` / `SalesPriceQuantity`, or `SalesPrice` / `SalesPriceQuantity` |"
+        " `PricebookEntry.UnitPrice` | price valid today | | exact, rounded half up to `decimals` |",
+        "| `PriceCurrencyCode` | `PricebookEntry.CurrencyIsoCode` | direct | 3 | on creation |",
+        "| price book, item, currency | `PricebookEntry.D365_Key__c` | joined with a bar | 120 |"
+        " e.g. `standard`, item, `USD` |",
+        "",
+    ]
+    return "\n".join(lines)
 
 
 class ProductMapping:

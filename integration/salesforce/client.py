@@ -27,6 +27,7 @@ from integration.salesforce.ids import is_id, to_18
 from integration.salesforce.paths import Paths
 from integration.salesforce.query import child_rows, query_rows
 from integration.salesforce.repeats import CallRetries
+from integration.salesforce.together import Upsert, query_together, upsert_together
 from integration.salesforce.transport import Answer, OnCall, Transport
 
 if TYPE_CHECKING:
@@ -91,6 +92,10 @@ class SalesforceClient:
     def query(self, soql: str, *, include_deleted: bool = False) -> AsyncIterator[dict[str, Any]]:
         """Rows as they come, in pages of up to 2,000, each with its `attributes`."""
         return query_rows(self.transport, self.paths, soql, include_deleted=include_deleted)
+
+    async def query_together(self, queries: Sequence[str]) -> list[list[dict[str, Any]]]:
+        """The rows of several queries, up to five in one call."""
+        return await query_together(self.transport, self.paths, queries)
 
     async def query_all_rows(
         self, soql: str, *, include_deleted: bool = False
@@ -212,6 +217,11 @@ class SalesforceClient:
         return await upsert_rows(
             self.transport, self.paths, object_name, external_id_field, records, size=self._size
         )
+
+    async def upsert_together(self, upserts: Sequence[Upsert]) -> list[list[RowResult]]:
+        """Upserts that follow each other, such as parents and their children, in one call where they fit.
+        Results as `upsert_many`, per upsert."""
+        return await upsert_together(self.transport, self.paths, upserts, size=self._size)
 
     async def composite(
         self, subrequests: Sequence[SubRequest], all_or_none: bool = False

@@ -140,7 +140,11 @@ class _Run:
         again: set[int] = set()
         try:
             results = await self._call(rows)
-            again = {row.place for row, result in zip(rows, results, strict=True) if _over(result)}
+            again = {
+                row.place
+                for row, result in zip(rows, results, strict=True)
+                if is_over_limit(result)
+            }
         except RecordError as error:
             results = [RowResult(None, error=error)] * len(rows)
             if isinstance(error, RecordRejected) or error.reason == APEX_LIMIT:
@@ -171,7 +175,7 @@ class _Run:
         if not isinstance(answer.body, list) or len(answer.body) != len(rows):
             text = f"{self._operation}: the answer does not hold one result per record"
             raise ContractError(text, system="salesforce")
-        return [_row_result(row, self._operation) for row in answer.body]
+        return [row_result(row, self._operation) for row in answer.body]
 
     def _refuse(self, place: int, reason: str, text: str) -> None:
         description = f"{self._operation}: {text}; not sent"
@@ -179,7 +183,8 @@ class _Run:
         self._results[place] = RowResult(None, error=error)
 
 
-def _row_result(row: Any, operation: str) -> RowResult:
+def row_result(row: Any, operation: str) -> RowResult:
+    """One entry of a Collections answer. Raises ContractError."""
     if not isinstance(row, dict):
         raise ContractError(f"{operation}: a result that is no object", system="salesforce")
     if row.get("success") is True and is_id(row.get("id")):
@@ -187,7 +192,7 @@ def _row_result(row: Any, operation: str) -> RowResult:
     return RowResult(None, error=row_error(row.get("errors"), operation=operation))
 
 
-def _over(result: RowResult) -> bool:
+def is_over_limit(result: RowResult) -> bool:
     """The transaction met a governor limit of Apex; with fewer rows it may not."""
     return result.error is not None and result.error.reason == APEX_LIMIT
 

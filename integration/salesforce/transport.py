@@ -34,7 +34,7 @@ _NOTHING_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """`body` is parsed JSON (fractions as Decimal), or text where Salesforce sent something else, or None when empty."""
+    """`body` is parsed JSON (fractions as Decimal), text where something else came, None when empty."""
 
     status: int
     body: Any

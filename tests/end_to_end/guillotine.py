@@ -41,6 +41,11 @@ class Guillotine:
             await self._fell.wait()
 
     @property
+    def is_due(self) -> bool:
+        """The call of the kill was made."""
+        return 0 < self._number <= len(self.calls)
+
+    @property
     def fell(self) -> bool:
         return self._fell.is_set()
 

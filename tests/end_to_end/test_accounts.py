@@ -8,17 +8,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from integration.messaging.hints import Hint, bucket_of
-from sandbox.salesforce.schema import Schema
 from sandbox.verification import expected_customer
 
 if TYPE_CHECKING:
     from tests.end_to_end.world import World
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-tells_merges = pytest.mark.skipif(
-    Schema().objects["Account"].find("MasterRecordId") is None,
-    reason="the Salesforce stand-in has no Account.MasterRecordId, which every org has",
-)
 
 
 async def test_a_new_account_becomes_a_customer_and_gets_its_number_back(world: World) -> None:
@@ -119,7 +114,6 @@ async def test_two_hundred_accounts_cost_a_handful_of_calls(world: World) -> Non
     assert len(world.d365.calls) + len(world.salesforce.calls) <= 60  # three calls each are 600
 
 
-@tells_merges
 async def test_a_deleted_account_leaves_its_customer(world: World) -> None:
     key = await world.create_settled()
     before = await world.customer(key)
@@ -129,7 +123,6 @@ async def test_a_deleted_account_leaves_its_customer(world: World) -> None:
     assert world.letters(key) == []
 
 
-@tells_merges
 async def test_a_merged_account_is_handled_as_the_one_it_was_merged_into(world: World) -> None:
     loser, master = await world.create_settled(), await world.create_settled()
     customers = [await world.customer(loser), await world.customer(master)]
@@ -142,7 +135,6 @@ async def test_a_merged_account_is_handled_as_the_one_it_was_merged_into(world: 
     assert world.letters(loser, master) == []
 
 
-@tells_merges
 async def test_an_account_that_never_was_is_skipped(world: World) -> None:
     await world.tell("001Aa0000ZZZZZZIAA")
     await world.settled()

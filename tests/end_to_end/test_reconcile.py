@@ -251,3 +251,20 @@ async def test_wrong_settings_are_one_list_without_a_traceback(world: World) -> 
     assert "D365_BASE_URL" in err
     assert "BATCH_SIZE" in err
     assert "Traceback" not in err
+
+
+async def test_a_lost_contact_and_a_lost_change_of_a_customer_are_repaired(world: World) -> None:
+    await world.run_with()
+    key = await world.create_settled()
+    url = f"{world.sandbox.salesforce.url}/sandbox/state/Contact"
+    answer = await world.sandbox.http.post(
+        url, json=[{"AccountId": key, "LastName": "Überall"}], params={"events": "false"}
+    )
+    [contact] = answer.json()["ids"]
+    await world.change_customer(key, CreditLimit=1234.5)
+    report = await reconciled(world)
+    assert entries(report, contact)[0]["operation"] == "create"
+    found = await world._rows("d365", "ContactPersons", f"SalesforceContactId eq '{contact}'")
+    assert [row["LastName"] for row in found] == ["Überall"]
+    assert (await world.account(key))["D365_Credit_Limit__c"] == 1234.5
+    assert report["entities"]["contacts"]["repaired"] == 1

@@ -90,7 +90,7 @@ def test_the_binding_is_a_plain_queue_with_one_binary_message() -> None:
     (binding,) = function.get_dict_repr()["bindings"]
     assert binding["queueName"] == "d365-business-events"
     assert str(binding["dataType"]).lower().endswith("binary")
-    assert binding["cardinality"] == "one"
+    assert binding["cardinality"].value == "one"
     assert not binding.get("isSessionsEnabled")
 
 

@@ -1,0 +1,96 @@
+"""All settings in one frozen object, and every mistake in one error."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import AliasChoices, BaseModel, Field, ValidationError, model_validator
+from pydantic_settings import SettingsConfigDict
+
+from integration.errors import ConfigurationError
+from integration.settings.app import AppSettings, RetrySettings
+from integration.settings.base import Buckets, CallLimit, Group
+from integration.settings.connections import (
+    AzureSettings,
+    D365Settings,
+    SalesforceSettings,
+    WebhookSettings,
+)
+from integration.settings.flows import OrderSettings, PaymentSettings, ReconcileSettings
+
+
+class Settings(BaseModel, frozen=True):
+    app: AppSettings
+    salesforce: SalesforceSettings
+    d365: D365Settings
+    webhook: WebhookSettings
+    azure: AzureSettings
+    retry: RetrySettings
+    orders: OrderSettings
+    reconcile: ReconcileSettings = Field(
+        default_factory=lambda: ReconcileSettings.model_validate({})
+    )
+    payments: PaymentSettings = Field(default_factory=lambda: PaymentSettings.model_validate({}))
+
+
+class _Concurrency(Buckets, CallLimit):
+    """Two settings of different groups, read apart so that their fit is checked whatever else is wrong."""
+
+    model_config = SettingsConfigDict(env_prefix="D365_")
+
+    @model_validator(mode="after")
+    def _fits(self) -> _Concurrency:
+        """One F&O call at a time per bucket must stay under the concurrency budget (design, idea 3)."""
+        if self.buckets > self.max_concurrent_calls:
+            raise ValueError(
+                f"INTEGRATION_BUCKETS={self.buckets} makes as many F&O calls at once,"
+                f" above D365_MAX_CONCURRENT_CALLS={self.max_concurrent_calls};"
+                " lower the buckets (only while the queue is empty) or raise the limit"
+            )
+        return self
+
+
+def load_settings() -> Settings:
+    """Reads the app settings. Raises ConfigurationError with every problem of every group."""
+    problems: list[str] = []
+    groups = {
+        name: _read(field.annotation, problems) for name, field in Settings.model_fields.items()
+    }
+    _read(_Concurrency, problems)
+    if problems:
+        raise ConfigurationError(list(dict.fromkeys(problems)))
+    return Settings.model_validate(groups)
+
+
+def _read(group: Any, problems: list[str]) -> Group | None:
+    if not (isinstance(group, type) and issubclass(group, Group)):
+        raise TypeError(f"{group} is not a group of settings")
+    try:
+        return group()
+    except ValidationError as error:
+        problems += _readable(group, error)
+        return None
+
+
+def _readable(group: type[BaseModel], error: ValidationError) -> list[str]:
+    return [
+        f"{_setting_name(group, item['loc'])}{item['msg'].removeprefix('Value error, ')}"
+        for item in error.errors(include_input=False, include_url=False)
+    ]
+
+
+def _setting_name(group: type[BaseModel], location: tuple[int | str, ...]) -> str:
+    """pydantic names a field by itself when its default is wrong, by its alias when its value is."""
+    if not location:
+        return ""
+    name = str(location[0])
+    field = group.model_fields.get(name)
+    if field is None:
+        return f"{name}: "
+    match field.validation_alias:
+        case None:
+            return f"{group.model_config.get('env_prefix', '')}{name}: ".upper()
+        case AliasChoices(choices=[first, *_]):
+            return f"{first}: "
+        case alias:
+            return f"{alias}: "
