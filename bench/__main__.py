@@ -10,14 +10,17 @@ import os
 import platform
 import sys
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import psutil
 from rich.console import Console
 from rich.table import Table
 
 from bench import accounts, imports, invoices, orders, payments, webhook
-from bench.result import Row
 from sandbox.stack import PROJECT
+
+if TYPE_CHECKING:
+    from bench.result import Row
 
 # Each in its own sandbox, one after the other.
 MEASURED = (accounts.rows, orders.rows, invoices.rows, payments.rows, webhook.rows)

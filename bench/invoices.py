@@ -14,6 +14,7 @@ from typing import Any
 import psutil
 
 from bench.accounts import PER_CALL_MS, PER_OPERATION_MS
+from bench.result import Row
 from sandbox import verification
 from sandbox.stack import COMPANY, Sandbox
 
@@ -38,6 +39,19 @@ class Measured:
         return self.salesforce_calls + self.d365_calls
 
 
+async def rows() -> list[Row]:
+    run = await measure()
+    return [
+        Row(
+            f"API calls for {run.records:,} invoices of {LINES} lines, posted in a burst",
+            f"{run.calls} (Salesforce {run.salesforce_calls}, F&O {run.d365_calls})",
+            promise=f"≤ {PROMISE}",
+            kept=run.calls <= PROMISE,
+        ),
+        Row("CPU per invoice", f"{run.cpu / run.records * 1000:.1f} ms"),
+    ]
+
+
 async def measure(records: int = 1000) -> Measured:
     """Raises RuntimeError if an invoice or a line is wrong, missing or doubled at the end."""
     async with Sandbox() as sandbox:
@@ -46,7 +60,7 @@ async def measure(records: int = 1000) -> Measured:
         await _orders(sandbox, records)
         wanted = [{"sales_order": _order(number), "tax_percent": 10} for number in range(records)]
         posted = await _post(sandbox, "d365", "post-invoice", wanted)
-        await _events_are_queued(sandbox)
+        await sandbox.d365.events.drained()
         for system in (sandbox.salesforce, sandbox.d365):
             system.control.per_call_ms = PER_CALL_MS
             system.control.per_operation_ms = PER_OPERATION_MS
@@ -132,14 +146,11 @@ async def _post(sandbox: Sandbox, system: str, path: str, data: Any) -> Any:
     return answer.raise_for_status().json()
 
 
-async def _events_are_queued(sandbox: Sandbox) -> None:
-    await sandbox.d365.events.drained()
-
-
 async def _differences(sandbox: Sandbox, posted: list[dict[str, Any]]) -> list[str]:
     invoices = await verification.rows(sandbox, "salesforce", "Invoice__c")
     lines = Counter(
-        row["Invoice__c"] for row in await verification.rows(sandbox, "salesforce", "Invoice_Line__c")
+        row["Invoice__c"]
+        for row in await verification.rows(sandbox, "salesforce", "Invoice_Line__c")
     )
     by_key = {row["D365_Key__c"]: row for row in invoices}
     found = [] if len(invoices) == len(posted) else [f"{len(invoices)} invoices"]

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 from uuid import UUID
 
+from integration import exact_json
 from integration.errors import Misconfigured, RecordRejected
 
 if TYPE_CHECKING:
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 
 NAMESPACE = "Microsoft.Dynamics.DataEntities"
 COMPANY = "dataAreaId"
-# F&O reals hold 16 digits; beyond this a Decimal is a mistake, and 1E+999999 would be a megabyte of text.
-_LARGEST_EXPONENT = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +56,10 @@ def odata_name(name: str) -> str:
 
 def decimal_text(value: Decimal) -> str:
     """All digits, never an exponent. Raises RecordRejected for NaN, infinities and absurd sizes."""
-    if not value.is_finite() or abs(value.adjusted()) > _LARGEST_EXPONENT:
-        raise RecordRejected("a number is not finite or too large", reason="number", system="d365")
-    return format(value, "f")
+    try:
+        return exact_json.decimal_text(value)
+    except ValueError as error:
+        raise RecordRejected(str(error), reason="number", system="d365") from error
 
 
 def instant(value: date | datetime) -> str:

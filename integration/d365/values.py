@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from integration.d365.literals import Enum, decimal_text, instant
 from integration.errors import ContractError
+from integration.exact_json import write_json
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 ETAG = "@odata.etag"
 _NO_DATE = "1900-01-01"
@@ -26,8 +29,10 @@ def json_dumps(value: Any) -> str:
 
     Floats are refused (TypeError): they would already have lost what this function preserves.
     """
-    if value is None or isinstance(value, str | bool | int):
-        return json.dumps(value, ensure_ascii=False)
+    return write_json(value, _scalar)
+
+
+def _scalar(value: Any) -> str | None:
     if isinstance(value, Decimal):
         return decimal_text(value)
     if isinstance(value, date):
@@ -36,18 +41,7 @@ def json_dumps(value: Any) -> str:
         return json.dumps(str(value))
     if isinstance(value, Enum):
         return json.dumps(value.member)
-    if isinstance(value, Mapping):
-        members = (f"{_name(name)}:{json_dumps(member)}" for name, member in value.items())
-        return "{" + ",".join(members) + "}"
-    if isinstance(value, list | tuple):
-        return "[" + ",".join(json_dumps(item) for item in value) + "]"
-    raise TypeError(f"{type(value).__name__} cannot be sent to F&O")
-
-
-def _name(name: object) -> str:
-    if not isinstance(name, str):
-        raise TypeError("a JSON member has a text as its name")
-    return json.dumps(name, ensure_ascii=False)
+    return None
 
 
 def json_loads(text: str | bytes) -> Any:

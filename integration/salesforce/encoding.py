@@ -11,6 +11,8 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from urllib.parse import quote
 
+from integration.exact_json import decimal_text, write_json
+
 _API_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*", re.ASCII)
 _FIELD_PATH = re.compile(r"[A-Za-z][A-Za-z0-9_]*(?:\.[A-Za-z][A-Za-z0-9_]*)*", re.ASCII)
 
@@ -48,20 +50,17 @@ def instant(value: datetime) -> str:
 
 
 def to_json(value: object) -> bytes:
-    """UTF-8 JSON; dates, aware datetimes and Decimals allowed. Raises ValueError or TypeError."""
-    text = json.dumps(
-        value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plain
-    )
-    return text.encode()
+    """UTF-8 JSON; dates, aware datetimes and Decimals allowed, floats not. Raises ValueError or TypeError."""
+    return write_json(value, _scalar).encode()
 
 
-def _plain(value: object) -> object:
+def _scalar(value: object) -> str | None:
     if isinstance(value, Decimal):
-        if not value.is_finite():
-            raise ValueError("a number for Salesforce must be finite")
-        return int(value) if value == value.to_integral_value() else float(value)
+        text = decimal_text(value)
+        # A whole number has no fraction, because it may be for a field without decimals.
+        return text.partition(".")[0] if value == value.to_integral_value() else text
     if isinstance(value, datetime):
-        return instant(value)
+        return json.dumps(instant(value))
     if isinstance(value, date):
-        return value.isoformat()
-    raise TypeError(f"{type(value).__name__} has no JSON form for Salesforce")
+        return json.dumps(value.isoformat())
+    return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from sandbox.verification.reading import Row, exact, rows, wrong
@@ -39,7 +40,8 @@ async def order_differences(sandbox: Sandbox, *, ordered: Collection[str]) -> li
             continue
         [order] = own
         number = numbers.get(deal["AccountId"], "that of its account")
-        found += wrong(key, order, _header(deal, number))
+        total = sum((exact(item["TotalPrice"]) for item in items.get(key, [])), Decimal(0))
+        found += wrong(key, order, _header(deal, number, total))
         reported = {"D365_Order_Number__c": order["SalesOrderNumber"], "D365_Status__c": "Ordered"}
         found += wrong(key, deal, {**reported, "D365_Error__c": None})
         found += _line_differences(
@@ -48,14 +50,14 @@ async def order_differences(sandbox: Sandbox, *, ordered: Collection[str]) -> li
     return found
 
 
-def _header(deal: Row, customer: str) -> dict[str, Any]:
+def _header(deal: Row, customer: str, total: Decimal) -> dict[str, Any]:
     return {
         "dataAreaId": "usmf",
         "OrderingCustomerAccountNumber": customer,
         "InvoiceCustomerAccountNumber": customer,
         "CurrencyCode": deal["CurrencyIsoCode"],
         "RequestedShippingDate": f"{deal['CloseDate']}T12:00:00Z",
-        "OrderTotalAmount": deal["Amount"],
+        "OrderTotalAmount": total,
     }
 
 

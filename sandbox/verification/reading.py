@@ -25,8 +25,10 @@ async def rows(sandbox: Sandbox, system: str, name: str) -> list[Row]:
 def wrong(label: str, row: Mapping[str, Any], wanted: Mapping[str, Any]) -> Iterator[str]:
     """One sentence for each field that is not as wanted; nothing and "" are the same."""
     for name, value in wanted.items():
-        if _plain(row.get(name)) != _plain(value):
-            yield f"{label}: {name} is {row.get(name)!r}, should be {value!r}"
+        if name not in row:
+            yield f"{label}: has no {name}"
+        elif _plain(row[name]) != _plain(value):
+            yield f"{label}: {name} is {row[name]!r}, should be {value!r}"
 
 
 def exact(value: object) -> Decimal:

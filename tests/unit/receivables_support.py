@@ -58,7 +58,7 @@ class _Credential:
 
 
 class BothSystems:
-    """`meanwhile` runs before the next write to F&O: somebody is faster."""
+    """Both stand-ins with the two flows between them."""
 
     invoices: InvoiceFlow
     customers: CustomerFlow

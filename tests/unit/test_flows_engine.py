@@ -251,3 +251,24 @@ async def test_every_key_gets_exactly_one_outcome_and_nothing_is_raised(
             assert outcome.error in given_errors
     if dry:
         assert not {"write", "write_back"} & set(flow.stages())
+
+
+async def test_what_a_person_must_still_decide_is_the_outcome_after_the_write_back() -> None:
+    flow = MemoryFlow()
+    flow.add("a")
+    flow.add("b")
+    problem = RecordNeedsReview("amounts differ", reason="amounts-differ")
+    flow.faults["unresolved", "a"] = problem
+    outcomes = await converge(flow, {"a": "bucket", "b": "bucket"})
+    assert outcomes == {"a": Failed(problem), "b": Synced(True)}
+    assert flow.source["a"]["number"] == "N-a"
+
+
+async def test_a_surprise_while_asking_for_it_is_that_records_outcome() -> None:
+    flow = MemoryFlow()
+    flow.add("a")
+    flow.add("b")
+    flow.faults["unresolved", "a"] = ZeroDivisionError()
+    outcomes = await converge(flow, {"a": "bucket", "b": "bucket"})
+    assert isinstance(outcomes["a"], Failed)
+    assert outcomes["b"] == Synced(True)

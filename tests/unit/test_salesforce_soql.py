@@ -133,11 +133,21 @@ def test_json_bodies_hold_dates_and_decimals() -> None:
     }
     assert (
         to_json(body)
-        == b'{"Day":"2025-01-31","At":"2025-01-31T10:00:00Z","Price":23.1,"Count":3,"Gone":null}'
+        == b'{"Day":"2025-01-31","At":"2025-01-31T10:00:00Z","Price":23.10,"Count":3,"Gone":null}'
     )
 
 
-@pytest.mark.parametrize("value", [math.nan, Decimal("NaN"), NAIVE])
+@pytest.mark.parametrize("value", [Decimal("NaN"), NAIVE])
 def test_a_value_without_json_form_is_refused(value: object) -> None:
     with pytest.raises(ValueError):
         to_json({"x": value})
+
+
+@pytest.mark.parametrize("value", [0.1, math.nan])
+def test_a_float_is_refused_because_it_is_not_exact(value: float) -> None:
+    with pytest.raises(TypeError):
+        to_json({"x": value})
+
+
+def test_an_amount_of_eighteen_digits_keeps_every_cent() -> None:
+    assert to_json({"x": Decimal("1234567890123456.78")}) == b'{"x":1234567890123456.78}'
