@@ -23,8 +23,8 @@ $(VENV)/.installed: requirements-dev.txt requirements-functions-host.txt
 		{ echo "Python 3.11 or newer is needed; set PYTHON=python3.12, for example"; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || \
 		{ echo "Python's venv module is missing; on Debian and Ubuntu: apt install python3-venv"; exit 1; }
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	$(BIN)/python -m pip install -qq --disable-pip-version-check -r requirements-dev.txt
+	$(BIN)/python -m pip install -qq --disable-pip-version-check \
 		--ignore-requires-python --no-deps -r requirements-functions-host.txt
 	@touch $@
 

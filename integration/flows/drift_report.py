@@ -1,7 +1,7 @@
 """What reconciliation found: one report per run, as JSON for tools and as text for people.
 
 {"run","started_at","ended_at","full","entities":{name:{"found_by","since","complete","compared","in_step",
- "differing","hinted","repaired","skipped":{reason:n},"unclear":{reason:n},
+ "differing","hinted","refused_before","repaired","skipped":{reason:n},"unclear":{reason:n},
  "differences":[{"flow","key","operation","fields"}],"problems":[{"flow","key","reason","description"}],
  "not_repaired":[key]}},
  "ledger":{"entries","hinted","oldest"},"counts":[{"name","salesforce","d365"}],
@@ -43,6 +43,7 @@ def new_entity(found_by: str, since: str | None) -> Report:
         "in_step": 0,
         "differing": 0,
         "hinted": 0,
+        "refused_before": 0,
         "repaired": 0,
         "skipped": {},
         "unclear": {},
@@ -98,6 +99,8 @@ def _entity_lines(name: str, entity: Report) -> Iterator[str]:
         f"  {entity['compared']} compared, {entity['in_step']} in step, {entity['differing']} different,"
         f" {entity['hinted']} sent to be repaired, {entity['repaired']} of them in step afterwards"
     )
+    if entity["refused_before"]:
+        yield f"  {entity['refused_before']} were tried by an earlier run and refused; nothing changed since"
     for reason, count in entity["skipped"].items():
         yield f"  {count} not to be kept in step: {reason}"
     for reason, count in entity["unclear"].items():

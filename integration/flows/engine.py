@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from integration.errors import RecordBusy
 from integration.flows.outcomes import Failed, Moved, Outcome, Skipped, Synced, WouldChange
+from integration.mapping.tables import Change
 from integration.telemetry import audit, tracer
 
 if TYPE_CHECKING:
@@ -82,12 +83,7 @@ async def _once(
     _map(flow, work)
     await _compare(flow, work)
     if dry:
-        for key in work.wanted:
-            change = work.changes.get(key)
-            work.outcomes.setdefault(
-                key,
-                WouldChange(change.operation, change.differences) if change else Synced(False),
-            )
+        _show(flow, work)
         return work.outcomes
     await _write(flow, work, buckets)
     await _write_back(flow, work)
@@ -154,6 +150,29 @@ async def _compare(flow: Flow[Any, Any], work: _Work) -> None:
             work.outcomes[key] = change
         elif change is not None:
             work.changes[key] = change
+
+
+def _show(flow: Flow[Any, Any], work: _Work) -> None:
+    """What a real run would write: to the target, or only back to the source."""
+    for key in work.drop_finished(work.wanted):
+        change = work.changes.get(key)
+        if change is not None:
+            work.outcomes[key] = WouldChange(
+                change.operation, change.differences or _as_changes(change.values)
+            )
+            continue
+        try:
+            back = flow.back(work.records[key], None, work.current.get(key))
+        except Exception as error:
+            work.fail(key, error)
+            continue
+        work.outcomes[key] = (
+            WouldChange("write-back", _as_changes(back)) if back else Synced(changed=False)
+        )
+
+
+def _as_changes(values: Record) -> tuple[Change, ...]:
+    return tuple(Change(name, None, value) for name, value in values.items())
 
 
 async def _write(flow: Flow[Any, Any], work: _Work, buckets: Mapping[str, str]) -> None:

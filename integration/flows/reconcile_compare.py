@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import defaultdict
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -48,11 +49,12 @@ async def compare(refs: Iterable[Ref], entries: Entries) -> dict[Ref, Outcome]:
     return outcomes
 
 
-def judge(entity: Report, outcomes: Mapping[Ref, Outcome]) -> list[Ref]:
+def judge(entity: Report, outcomes: Mapping[Ref, Outcome], refused: Mapping[str, str]) -> list[Ref]:
     """Counts the outcomes and returns the records to send hints for.
 
     Those are the ones that differ, and those that could not be compared just now. A record that its flow
-    rejects or that needs a person is only reported: a hint would add one more dead letter with each run.
+    rejects, that needs a person, or whose same change (`refused`, by `name_of`) an earlier run tried in
+    vain is only reported: a hint would add one more dead letter with each run.
     """
     sent: list[Ref] = []
     for ref, outcome in outcomes.items():
@@ -67,12 +69,27 @@ def judge(entity: Report, outcomes: Mapping[Ref, Outcome]) -> list[Ref]:
                 if isinstance(error, RecordBusy):
                     sent.append(ref)
             case WouldChange(operation, differences):
-                _different(entity, ref, operation, [change.field for change in differences])
-                sent.append(ref)
+                # Of a record that is missing as a whole the fields would say nothing.
+                fields = [] if operation == "create" else [change.field for change in differences]
+                _different(entity, ref, operation, fields)
+                if refused.get(name_of(ref)) == change_of(outcome):
+                    entity["refused_before"] += 1
+                else:
+                    sent.append(ref)
             case Moved(root, key):
                 _different(entity, ref, "moved", [])
                 sent.append(replace(ref, root=root, key=key))
     return sent
+
+
+def name_of(ref: Ref) -> str:
+    return f"{ref.flow}/{ref.object}/{ref.key}"
+
+
+def change_of(outcome: WouldChange) -> str:
+    """Tells one change from another, so that a corrected record is noticed; keeps no value."""
+    values = sorted((change.field, repr(change.new)) for change in outcome.differences)
+    return hashlib.sha256(repr((outcome.operation, values)).encode()).hexdigest()[:16]
 
 
 def _different(entity: Report, ref: Ref, operation: str, fields: list[str]) -> None:

@@ -6,7 +6,8 @@ of keys. After the hints were handled the records are compared once more, which 
 
 Position: {"run","full","started_at","phase","after","rows","state","sent","report"}; `sent` are the hinted
 records to look at again, `state` what `reconcile/state.json` said: {"watermarks":{name: time},
-"cursors":{name: where a rolling source goes on},"counts":{name: the pair a job was started for}}.
+"cursors":{name: where a rolling source goes on},"counts":{name: the pair a job was started for},
+"refused":{record: the change that an earlier run tried in vain}}.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 from integration.flows.drift_report import as_text, listed, new_entity, new_report
 from integration.flows.endings import LEDGER_EVENT
-from integration.flows.outcomes import Skipped, Synced
-from integration.flows.reconcile_compare import FINAL, compare, judge
+from integration.flows.outcomes import Skipped, Synced, WouldChange
+from integration.flows.reconcile_compare import FINAL, change_of, compare, judge, name_of
 from integration.flows.reconcile_keys import Ref, Window
 from integration.jobs.job import Progress
 from integration.messaging.hints import Hint
@@ -103,7 +104,7 @@ class ReconcileJob:
             "phase": _LEDGER,
             "after": None,
             "rows": 0,
-            "state": {"watermarks": {}, "cursors": {}, "counts": {}, **state},
+            "state": {"watermarks": {}, "cursors": {}, "counts": {}, "refused": {}, **state},
             "sent": [],
             "report": report,
         }
@@ -164,7 +165,8 @@ class ReconcileJob:
             report["not_compared"][source.name] = f"{error.reason}: {error.description}"
             log_event("not compared", error=error, entity=source.name, reason=error.reason)
             return Progress(self._following(position), {"troubled": 1})
-        sent = judge(entity, outcomes)
+        refused = {} if position["full"] else position["state"]["refused"]
+        sent = judge(entity, outcomes, refused)
         await self._send(position, entity, sent)
         counts = {"compared": len(outcomes), "different": len(sent)}
         rows = position["rows"] + page.rows
@@ -254,11 +256,15 @@ class ReconcileJob:
         outcomes = await compare(entities, self._entries)
         for ref, outcome in outcomes.items():
             entity = position["report"]["entities"][entities[ref]]
+            refused = position["state"]["refused"]
+            refused.pop(name_of(ref), None)
             if isinstance(outcome, Synced | Skipped):
                 entity["repaired"] += 1
                 counts["repaired"] += 1
-            else:
-                listed(entity["not_repaired"], ref.key)
+                continue
+            listed(entity["not_repaired"], ref.key)
+            if isinstance(outcome, WouldChange) and len(refused) < _CHECKED_AGAIN:
+                refused[name_of(ref)] = change_of(outcome)
         return Progress({**position, "sent": rest}, counts)
 
     async def _end_step(self, position: Position) -> Progress:

@@ -112,7 +112,7 @@ class World:
 
     def in_step(self, *keys: str) -> None:
         for key in keys:
-            self.flow.add(key)
+            self.flow.add(key, number="1")
             self.flow.target[key] = {"name": "Acme", "number": "1", "etag": 1}
 
     async def run(self, *, heal: bool = True, **params: Any) -> dict[str, Any]:
@@ -152,6 +152,30 @@ async def test_what_was_not_repaired_is_named() -> None:
     world.differ("a")
     entity = (await world.run(heal=False))["entities"]["memory"]
     assert (entity["repaired"], entity["not_repaired"]) == (0, ["a"])
+
+
+async def test_what_was_refused_once_is_sent_again_only_when_it_changed() -> None:
+    world = World(Source(["a"]))
+    world.differ("a")
+    await world.run(heal=False)
+    world.hints.clear()
+    entity = (await world.run(heal=False))["entities"]["memory"]
+    assert world.hints == []
+    assert (entity["differing"], entity["refused_before"]) == (1, 1)
+    world.flow.add("a", "Corrected")
+    await world.run(heal=False)
+    assert [hint.key for hint in world.hints] == ["a"]
+    world.hints.clear()
+    await world.run(heal=False, full=True)
+    assert [hint.key for hint in world.hints] == ["a"]
+
+
+async def test_a_number_that_was_never_written_back_is_a_difference() -> None:
+    world = World(Source(["a"]))
+    world.in_step("a")
+    world.flow.source["a"]["number"] = None
+    report = await world.run()
+    assert report["entities"]["memory"]["differences"][0]["operation"] == "write-back"
 
 
 async def test_the_next_run_goes_on_from_the_last_with_an_overlap() -> None:
