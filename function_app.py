@@ -9,10 +9,8 @@ from integration.triggers import (
     health,
     inventory,
     openapi,
-    reconcile,
     salesforce_events,
-    sync_payments,
-    sync_prices,
+    timers,
 )
 
 app = func.FunctionApp(http_auth_level=func.AuthLevel.FUNCTION)
@@ -22,9 +20,7 @@ for module in (
     d365_business_events,
     converge_changes,
     advance_jobs,
-    sync_payments,
-    sync_prices,
-    reconcile,
+    timers,
     inventory,
     openapi,
     health,

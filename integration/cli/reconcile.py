@@ -31,7 +31,7 @@ def add_to(commands: Any) -> None:
 
 
 async def run(arguments: argparse.Namespace) -> int:
-    from integration.flows.reconciliation import RECONCILE
+    from integration.jobs.kinds import RECONCILE
 
     async with running_app() as app:
         job = await app.jobs.start(RECONCILE, {"full": True} if arguments.full else {})
@@ -44,7 +44,8 @@ async def run(arguments: argparse.Namespace) -> int:
 
 
 async def _wait(app: App, job: str) -> int:
-    from integration.flows.reconciliation import RECONCILE, REPORTS
+    from integration.flows.reconciliation import REPORTS
+    from integration.jobs.kinds import RECONCILE
 
     while True:
         loaded = await app.jobs.store.load(RECONCILE, job)

@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 from integration.errors import ContractError, RecordError
 from integration.jobs.job import RowFailure
+from integration.jobs.kinds import PAYMENTS
 from integration.mapping.invoices import INVOICE, OPEN, STATUS
 from integration.mapping.payments import (
     ACCOUNT_AMOUNTS,
@@ -38,7 +39,6 @@ ACCOUNT = "Account"
 INVOICE_KEY = "D365_Key__c"
 _QUERY_CHARACTERS = 10_000  # percent-encoded, of the keys of one query
 _QUERY_KEYS = 400
-FLOW = "payments"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +110,7 @@ class PaymentTarget:
             if result.error is None:
                 done.counts["changed"] += 1
                 done.confirmed.add(each.entry)
-                audit(FLOW, f"update {name}", record["Id"], fields)
+                audit(PAYMENTS, f"update {name}", record["Id"], fields)
             elif isinstance(result.error, RecordError):
                 done.counts["failed"] += 1
                 done.failures.append(RowFailure.of(f"{name} {record['Id']}", result.error))

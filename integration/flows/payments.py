@@ -24,8 +24,9 @@ from integration.flows.payment_claims import PaymentClaims
 from integration.flows.payment_reading import CustomerTransactions
 from integration.flows.payment_rows import FINAL, PaymentRows, is_customer
 from integration.flows.payment_watermark import TRANSACTIONS, Watermark
-from integration.flows.payment_writing import FLOW, PaymentTarget, WantedRow
+from integration.flows.payment_writing import PaymentTarget, WantedRow
 from integration.jobs.job import Progress, RowFailure
+from integration.jobs.kinds import PAYMENTS
 from integration.state.fingerprints import Chunk, Fingerprints
 
 if TYPE_CHECKING:
@@ -38,8 +39,6 @@ if TYPE_CHECKING:
     from integration.salesforce.client import SalesforceClient
     from integration.settings import PaymentSettings, Settings, Switch
     from integration.state.fingerprints import ChunkStore
-
-PAYMENTS = FLOW
 
 
 class PaymentJob:

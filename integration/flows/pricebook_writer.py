@@ -23,6 +23,7 @@ from integration.flows.pricebook_changes import (
 )
 from integration.flows.pricebook_reader import PricebookReader
 from integration.jobs.job import RowFailure
+from integration.jobs.kinds import PRICES
 from integration.mapping.products import EXTERNAL_ID
 from integration.telemetry import audit, log_event
 
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
     from integration.flows.flow import Record
     from integration.flows.pricebook_changes import EntryWrite, WantedItem
     from integration.salesforce.client import SalesforceClient
-
-PRICES = "prices"
 
 
 @dataclass(slots=True)

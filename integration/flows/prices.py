@@ -21,9 +21,10 @@ from typing import TYPE_CHECKING
 from integration.errors import ContractError, RecordError
 from integration.flows.price_rules import PriceRules
 from integration.flows.pricebook_changes import WantedItem
-from integration.flows.pricebook_writer import PRICES, CollectionsPriceTarget
+from integration.flows.pricebook_writer import CollectionsPriceTarget
 from integration.flows.products import ODataPriceSource
 from integration.jobs.job import Progress, RowFailure
+from integration.jobs.kinds import PRICES
 from integration.mapping.products import COMPANY, ProductMapping
 from integration.state.fingerprints import Chunk, Fingerprints, digest
 

@@ -24,6 +24,7 @@ from integration.flows.outcomes import Skipped, Synced, WouldChange
 from integration.flows.reconcile_compare import FINAL, change_of, compare, judge, name_of
 from integration.flows.reconcile_keys import Ref, Window
 from integration.jobs.job import Progress
+from integration.jobs.kinds import RECONCILE
 from integration.messaging.hints import Hint
 from integration.telemetry import log_event
 
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     from integration.messaging.hints import Source
     from integration.settings import ReconcileSettings
 
-RECONCILE = "reconcile"
 STATE = "reconcile/state.json"
 REPORTS = "reports/reconcile/"
 _LEDGER, _COUNTS, _CHECK, _END = "ledger", "counts", "check", "end"

@@ -89,7 +89,7 @@ async def _accept(app: App, event: BusinessEvent, trace: str | None) -> str:
 
 async def _send_prices(app: App) -> None:
     """A transfer that is running already is told of by its next run."""
-    from integration.flows.pricebook_writer import PRICES
+    from integration.jobs.kinds import PRICES
 
     if app.settings.app.flow_prices != "off":
         await app.jobs.start(PRICES, {})

@@ -9,7 +9,7 @@ from azure.functions.servicebus import ServiceBusMessage
 from azure.functions.timer import TimerRequest
 
 from integration import wiring
-from integration.triggers import advance_jobs, sync_prices
+from integration.triggers import advance_jobs, timers
 from tests.unit.account_support import settings_of
 from tests.unit.test_jobs_support import Countdown, World
 from tests.unit.trigger_support import MemoryQueues, app_with
@@ -48,7 +48,7 @@ async def _advance(body: bytes) -> None:
 
 
 async def _timer() -> None:
-    await _function(sync_prices.bp)(TimerRequest(past_due=False))
+    await timers.sync_prices._function._func(TimerRequest(past_due=False))
 
 
 async def test_the_timer_starts_the_job_and_the_messages_run_it(
@@ -87,7 +87,8 @@ async def test_an_unreadable_message_becomes_a_dead_letter(
 
 async def test_the_bindings_are_those_of_the_queue_and_the_schedule() -> None:
     functions = [
-        blueprint._function_builders[0]._function for blueprint in (advance_jobs.bp, sync_prices.bp)
+        advance_jobs.bp._function_builders[0]._function,
+        timers.sync_prices._function,
     ]
     bindings = [function.get_trigger().get_dict_repr() for function in functions]
     assert bindings[0]["queueName"] == "jobs"

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from integration import wiring
-from integration.flows.payments import PAYMENTS
-from integration.triggers import sync_payments as trigger
+from integration.jobs.kinds import PAYMENTS
+from integration.triggers import timers as trigger
 from tests.unit.account_support import settings_of
 from tests.unit.trigger_support import MemoryQueues, app_with
 

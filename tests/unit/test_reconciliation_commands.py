@@ -11,7 +11,7 @@ import pytest
 from integration import wiring
 from integration.cli.main import main
 from integration.errors import Throttled, Unreachable
-from integration.triggers import reconcile
+from integration.triggers import timers
 from tests.unit.account_support import settings_of
 from tests.unit.trigger_support import MemoryQueues, app_with
 
@@ -124,5 +124,5 @@ async def test_the_timer_starts_a_run_unless_one_is_at_work(
     jobs = Jobs(answer)
     use(monkeypatch, jobs)
     timer: Any = SimpleNamespace(past_due=False)
-    await reconcile.reconcile._function._func(timer)
+    await timers.reconcile._function._func(timer)
     assert jobs.started == [("reconcile", {})]

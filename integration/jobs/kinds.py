@@ -1,0 +1,5 @@
+"""The kinds of jobs, apart from their code, so that whoever starts one need not load it."""
+
+PRICES = "prices"
+PAYMENTS = "payments"
+RECONCILE = "reconcile"

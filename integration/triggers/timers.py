@@ -1,0 +1,52 @@
+"""The schedules (NCRONTAB in UTC, an app setting each): every one starts a job and returns.
+
+They also send the messages of stranded jobs again. A schedule that was missed needs no catching up: a
+run of prices compares everything with what was last pushed, one of payments goes on from its watermark,
+and so does reconciliation, which `python -m integration reconcile` starts on demand.
+"""
+
+from __future__ import annotations
+
+import logging
+
+import azure.functions as func
+
+from integration.errors import ConfigurationError
+from integration.jobs.kinds import PAYMENTS, PRICES, RECONCILE
+from integration.wiring import get_app
+
+bp = func.Blueprint()
+
+
+@bp.function_name("sync_prices")
+@bp.timer_trigger(arg_name="timer", schedule="%SYNC_PRICES_SCHEDULE%")
+async def sync_prices(timer: func.TimerRequest) -> None:
+    await _start(PRICES)
+
+
+@bp.function_name("sync_payments")
+@bp.timer_trigger(arg_name="timer", schedule="%SYNC_PAYMENTS_SCHEDULE%")
+async def sync_payments(timer: func.TimerRequest) -> None:
+    await _start(PAYMENTS)
+
+
+@bp.function_name("reconcile")
+@bp.timer_trigger(arg_name="timer", schedule="%RECONCILE_SCHEDULE%")
+async def reconcile(timer: func.TimerRequest) -> None:
+    await _start(RECONCILE)
+
+
+async def _start(kind: str) -> None:
+    from integration.telemetry import log_event
+
+    try:
+        app = await get_app()
+    except ConfigurationError as error:
+        logging.getLogger("integration").error("%s", error)  # noqa: TRY400 - the list is the message
+        return
+    await app.jobs.re_arm()
+    switches = {PRICES: app.settings.app.flow_prices, PAYMENTS: app.settings.app.flow_payments}
+    if switches.get(kind) == "off":
+        log_event("the job is switched off", kind=kind)
+    elif await app.jobs.start(kind, {}) is None:
+        log_event("the last run is still under way, this one is left out", kind=kind)
