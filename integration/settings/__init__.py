@@ -14,6 +14,7 @@ from integration.settings.connections import (
 )
 from integration.settings.flows import OrderSettings, PaymentSettings, ReconcileSettings
 from integration.settings.loading import Settings, load_settings
+from integration.settings.volume import VolumeSettings
 
 __all__ = [
     "AppSettings",
@@ -26,6 +27,7 @@ __all__ = [
     "SalesforceSettings",
     "Settings",
     "Switch",
+    "VolumeSettings",
     "WebhookSettings",
     "load_settings",
 ]

@@ -17,6 +17,7 @@ from integration.settings.connections import (
     WebhookSettings,
 )
 from integration.settings.flows import OrderSettings, PaymentSettings, ReconcileSettings
+from integration.settings.volume import VolumeSettings
 
 
 class Settings(BaseModel, frozen=True):
@@ -31,6 +32,7 @@ class Settings(BaseModel, frozen=True):
         default_factory=lambda: ReconcileSettings.model_validate({})
     )
     payments: PaymentSettings = Field(default_factory=lambda: PaymentSettings.model_validate({}))
+    volume: VolumeSettings = Field(default_factory=lambda: VolumeSettings.model_validate({}))
 
 
 class _Concurrency(Buckets, CallLimit):
