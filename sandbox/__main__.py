@@ -41,7 +41,7 @@ async def _up(arguments: argparse.Namespace) -> int:
     settings = dict(item.split("=", 1) for item in arguments.setting)
     ports = {part: getattr(arguments, f"{part}_port") for part in PARTS}
     async with Sandbox(settings=settings, ports=ports, echo=not arguments.json) as sandbox:
-        await sandbox.subscribe("Account")
+        await sandbox.subscribe("Account", "Contact", "Opportunity")
         if arguments.json:
             print(json.dumps(sandbox.describe()), flush=True)
         else:

@@ -78,6 +78,7 @@ class StockCheck:
         self._kept: OrderedDict[Key, tuple[float, ItemStock | None]] = OrderedDict()
         self._running: dict[Key, asyncio.Future[Levels]] = {}
         self._closed_until = 0.0
+        self._slots = asyncio.Semaphore(settings.app.stock_calls)
 
     async def levels(self, place: Place, items: Sequence[str]) -> list[ItemStock | None]:
         """One answer for each item in order; None where F&O knows no such item in the company.
@@ -139,7 +140,8 @@ class StockCheck:
             )
         ]
         try:
-            async with asyncio.timeout(remaining()):  # the sign-in counts as well
+            # Waiting for a slot and the sign-in count as well.
+            async with asyncio.timeout(remaining()), self._slots:
                 results = await self._client.batch(reads)
         except TimeoutError as error:
             raise Unreachable("F&O did not answer in time", system="d365") from error

@@ -8,10 +8,10 @@ from typing import Literal
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from integration.settings.base import Buckets, Group, Switch
+from integration.settings.base import Buckets, Group, StockLimit, Switch
 
 
-class AppSettings(Buckets):
+class AppSettings(Buckets, StockLimit):
     batch_window_ms: int = Field(
         50,
         ge=0,

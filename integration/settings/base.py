@@ -83,3 +83,12 @@ class CallLimit(Group):
     model_config = SettingsConfigDict(env_prefix="D365_")
 
     max_concurrent_calls: int = Field(52, ge=1, description="at the same time, per process")
+
+
+class StockLimit(Group):
+    stock_calls: int = Field(
+        12,
+        ge=1,
+        validation_alias="STOCK_MAX_CALLS",
+        description="reads of stock under way at the same time, per process; further ones wait",
+    )

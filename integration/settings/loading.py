@@ -9,7 +9,7 @@ from pydantic_settings import SettingsConfigDict
 
 from integration.errors import ConfigurationError
 from integration.settings.app import AppSettings, RetrySettings
-from integration.settings.base import Buckets, CallLimit, Group
+from integration.settings.base import Buckets, CallLimit, Group, StockLimit
 from integration.settings.connections import (
     AzureSettings,
     D365Settings,
@@ -35,19 +35,28 @@ class Settings(BaseModel, frozen=True):
     volume: VolumeSettings = Field(default_factory=lambda: VolumeSettings.model_validate({}))
 
 
-class _Concurrency(Buckets, CallLimit):
-    """Two settings of different groups, read apart so that their fit is checked whatever else is wrong."""
+_JOBS = 8  # kinds of jobs, each with one step under way at most
+
+
+class _Concurrency(Buckets, StockLimit, CallLimit):
+    """Settings of different groups, read apart so that their fit is checked whatever else is wrong."""
 
     model_config = SettingsConfigDict(env_prefix="D365_")
 
     @model_validator(mode="after")
     def _fits(self) -> _Concurrency:
-        """One F&O call at a time per bucket must stay under the concurrency budget (design, idea 3)."""
-        if self.buckets > self.max_concurrent_calls:
+        """All that may call F&O at once must stay under its limit (design, idea 3).
+
+        A batch of a bucket and a step of a job make one call at a time.
+        """
+        calls = self.buckets + self.stock_calls + _JOBS
+        if calls > self.max_concurrent_calls:
             raise ValueError(
-                f"INTEGRATION_BUCKETS={self.buckets} makes as many F&O calls at once,"
-                f" above D365_MAX_CONCURRENT_CALLS={self.max_concurrent_calls};"
-                " lower the buckets (only while the queue is empty) or raise the limit"
+                f"INTEGRATION_BUCKETS={self.buckets}, STOCK_MAX_CALLS={self.stock_calls} and {_JOBS}"
+                f" jobs make {calls} F&O calls at once, above"
+                f" D365_MAX_CONCURRENT_CALLS={self.max_concurrent_calls};"
+                " lower the buckets (only while the queue is empty) or the stock checks,"
+                " or raise the limit"
             )
         return self
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import TYPE_CHECKING
 
 import azure.functions as func
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 def problem(
     status: HTTPStatus, detail: str, *, retry_after: float | None = None
 ) -> func.HttpResponse:
-    headers = {} if retry_after is None else {"Retry-After": str(max(1, round(retry_after)))}
+    headers = {} if retry_after is None else {"Retry-After": str(max(1, math.ceil(retry_after)))}
     body = {"type": "about:blank", "title": status.phrase, "status": status, "detail": detail}
     return func.HttpResponse(
         json.dumps(body),

@@ -35,7 +35,7 @@ NAMES = {
 KEYLESS = {"health", "openapi"}
 # Paid at every cold start, so not before the first event.
 HEAVY = (
-    "azure.servicebus", "azure.identity", "azure.storage", "azure.core", "pydantic_settings",
+    "azure.servicebus", "azure.identity", "azure.storage", "azure.core", "pydantic",
     "httpx", "jwt", "cryptography", "msal",
 )  # fmt: skip
 INDEX = f"""

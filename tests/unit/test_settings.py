@@ -107,6 +107,14 @@ def test_needs_between_settings_are_reported_beside_wrong_single_settings(
     assert "D365_MAX_CONCURRENT_CALLS=10" in found[-1]
 
 
+def test_stock_checks_and_jobs_count_into_the_budget_of_concurrent_calls(
+    environment: pytest.MonkeyPatch,
+) -> None:
+    assert loaded(environment, STOCK_MAX_CALLS="28").app.stock_calls == 28
+    (problem,) = problems(environment, INTEGRATION_BUCKETS="16", STOCK_MAX_CALLS="29")
+    assert "make 53 F&O calls at once" in problem
+
+
 def test_a_problem_is_reported_once_where_two_checks_read_the_setting(
     environment: pytest.MonkeyPatch,
 ) -> None:

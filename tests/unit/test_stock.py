@@ -154,6 +154,21 @@ async def test_concurrent_questions_share_one_read(dynamics: Dynamics) -> None:
     assert "D0001" not in dynamics.bodies[1]
 
 
+async def test_only_so_many_reads_run_at_once_and_the_rest_wait(dynamics: Dynamics) -> None:
+    dynamics.gate.clear()
+    async with (
+        checking(dynamics, STOCK_MAX_CALLS="2") as (check, _),
+        asyncio.TaskGroup() as group,
+    ):
+        asked = [group.create_task(check.levels(USMF, [f"D000{n}"])) for n in range(5)]
+        await asyncio.sleep(0.2)
+        assert dynamics.calls == 2
+        dynamics.gate.set()
+        for each in asked:
+            await each
+    assert dynamics.calls == 5
+
+
 async def test_a_shared_failure_is_everybodys_and_the_next_question_asks_again(
     dynamics: Dynamics,
 ) -> None:
