@@ -3,8 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STORAGE := sandbox/storage
+KUSTO := infra/kusto
+PACKAGE := salesforce
+NODE := $(STORAGE) $(KUSTO) $(PACKAGE)
 
-.PHONY: help install demo up test lint format types bench soak docs lock clean
+.PHONY: help install demo up test lint format types bench soak docs proto lock clean
 
 help:
 	@echo "make demo    the whole product on this machine, with generated data"
@@ -14,9 +17,10 @@ help:
 	@echo "make soak    more rounds of the crash test"
 	@echo "make format  formats and repairs what a tool can"
 	@echo "make docs    writes the generated documentation"
+	@echo "make proto   writes the messages of the Pub/Sub API from their definition"
 	@echo "make lock    pins the dependencies of pyproject.toml"
 
-install: $(VENV)/.installed $(STORAGE)/node_modules/.installed
+install: $(VENV)/.installed $(NODE:=/node_modules/.installed)
 
 $(VENV)/.installed: requirements-dev.txt requirements-functions-host.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -28,8 +32,8 @@ $(VENV)/.installed: requirements-dev.txt requirements-functions-host.txt
 		--ignore-requires-python --no-deps -r requirements-functions-host.txt
 	@touch $@
 
-$(STORAGE)/node_modules/.installed: $(STORAGE)/package-lock.json | $(VENV)/.installed
-	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/npm ci --prefix $(STORAGE) --no-audit --no-fund --loglevel=error
+%/node_modules/.installed: %/package-lock.json | $(VENV)/.installed
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/npm ci --prefix $* --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 
 demo: install
@@ -61,6 +65,11 @@ soak: install
 
 docs: install
 	$(BIN)/python docs/generate.py
+	$(BIN)/python -m infra.parameters
+
+proto: install
+	cd integration/salesforce/pubsub && $(abspath $(BIN))/python -m grpc_tools.protoc -I . \
+		--python_out=. --pyi_out=. pubsub_api.proto
 
 lock: install
 	$(BIN)/python -m pip install --quiet uv==0.13.8
@@ -70,4 +79,4 @@ lock: install
 		--python-version 3.11 --group dev pyproject.toml -o requirements-dev.txt
 
 clean:
-	rm -rf $(VENV) $(STORAGE)/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .sandbox
+	rm -rf $(VENV) $(NODE:=/node_modules) .mypy_cache .ruff_cache .pytest_cache .hypothesis .sandbox
