@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from integration.errors import ContractError, RecordRejected
+from integration.salesforce.answers import json_object, written_id
 from integration.salesforce.auth import TokenSource
 from integration.salesforce.collections import (
     RowResult,
@@ -22,7 +23,7 @@ from integration.salesforce.collections import (
 from integration.salesforce.composite import SubRequest, SubResult, send_composite
 from integration.salesforce.describes import Describes
 from integration.salesforce.encoding import to_json
-from integration.salesforce.errors import Effect, lost_answer, row_error
+from integration.salesforce.errors import Effect
 from integration.salesforce.ids import is_id, to_18
 from integration.salesforce.paths import Paths
 from integration.salesforce.query import child_rows, query_rows
@@ -117,7 +118,7 @@ class SalesforceClient:
             if error.context.status == _GONE:
                 return None
             raise
-        return _object(answer, f"get {object_name}")
+        return json_object(answer, f"get {object_name}")
 
     async def retrieve(
         self, object_name: str, ids: Iterable[str], fields: Iterable[str]
@@ -149,11 +150,11 @@ class SalesforceClient:
     async def limits(self) -> dict[str, Any]:
         """Needs the right View Setup; `budget` needs none."""
         answer = await self._ask("GET", self.paths.limits, "limits", Effect.READ)
-        return _object(answer, "limits")
+        return json_object(answer, "limits")
 
     async def identity(self) -> Identity:
         answer = await self._ask("GET", "/services/oauth2/userinfo", "identity", Effect.READ)
-        body = _object(answer, "identity")
+        body = json_object(answer, "identity")
         try:
             org_id, user_id = to_18(body["organization_id"]), to_18(body["user_id"])
             return Identity(org_id, user_id, str(body.get("preferred_username", "")))
@@ -167,7 +168,7 @@ class SalesforceClient:
         operation = f"create {object_name}"
         path = self.paths.rows(object_name)
         answer = await self._ask("POST", path, operation, Effect.ONCE, record)
-        return _written_id(answer, operation, Effect.ONCE)
+        return written_id(answer, operation, Effect.ONCE)
 
     async def update(self, object_name: str, record_id: str, record: Mapping[str, Any]) -> None:
         path = self.paths.row(object_name, record_id)
@@ -188,7 +189,7 @@ class SalesforceClient:
         body = {name: field for name, field in record.items() if name.lower() != key}
         answer = await self._ask("PATCH", path, operation, Effect.REPEATABLE, body)
         return UpsertResult(
-            _written_id(answer, operation, Effect.REPEATABLE), created=answer.status == 201
+            written_id(answer, operation, Effect.REPEATABLE), created=answer.status == 201
         )
 
     async def delete(self, object_name: str, record_id: str) -> bool:
@@ -243,19 +244,3 @@ class SalesforceClient:
         return await self.transport.request(
             method, path, operation=operation, effect=effect, content=content
         )
-
-
-def _object(answer: Answer, operation: str) -> dict[str, Any]:
-    if not isinstance(answer.body, dict):
-        raise ContractError(f"{operation}: the answer is no object", system="salesforce")
-    return answer.body
-
-
-def _written_id(answer: Answer, operation: str, effect: Effect) -> str:
-    body = answer.body if isinstance(answer.body, dict) else {}
-    if body.get("success") is False:
-        raise row_error(body.get("errors"), operation=operation, effect=effect)
-    if not is_id(body.get("id")):
-        cause = f"HTTP {answer.status} without an id"
-        raise lost_answer(cause, operation=operation, effect=effect, sent=True)
-    return to_18(body["id"])

@@ -35,6 +35,7 @@ class Kind(enum.IntEnum):
 
 _CODES: dict[Kind, tuple[str, ...]] = {
     Kind.SIGN_IN: ("INVALID_AUTH_HEADER", "INVALID_OPERATION_WITH_EXPIRED_PASSWORD"),
+    Kind.BUDGET: ("EXCEEDEDQUOTA",),  # the daily batches of the Bulk APIs
     Kind.THROTTLED: ("TOO_MANY_APEX_REQUESTS",),
     Kind.DOWN: (
         "FUNCTIONALITY_TEMPORARILY_UNAVAILABLE",

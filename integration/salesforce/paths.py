@@ -7,6 +7,7 @@ httpx glues a base URL with a path in front of root-relative paths such as `next
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from integration.salesforce.encoding import api_name, field_path, segment
 from integration.salesforce.ids import to_18
@@ -55,3 +56,8 @@ class Paths:
     def collection_of(self, object_name: str, field: str | None = None) -> str:
         path = f"{self.collection}/{api_name(object_name)}"
         return f"{path}/{api_name(field)}" if field else path
+
+    def bulk(self, kind: Literal["ingest", "query"], job: str = "", part: str = "") -> str:
+        """The Bulk API 2.0 jobs of a kind, one of them, or its `part` such as `batches` or `results`."""
+        tail = "".join(f"/{segment(piece)}" for piece in (job, part) if piece)
+        return f"{self.root}/jobs/{kind}{tail}"

@@ -1,6 +1,6 @@
 """One way out to Salesforce: token, headers, time-out, repeats inside the deadline, translation.
 
-Everything above asks for a path from the root and gets an `Answer` or one of the app's errors.
+Everything above asks for a path from the root and gets an `Answer`, a stream, or one of the app's errors.
 """
 
 from __future__ import annotations
@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Mapping
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from integration.deadline import call_timeout
 from integration.salesforce.budget import ApiBudget, read_budget
 from integration.salesforce.errors import Effect, SessionExpired, answer_error, lost_answer
 from integration.salesforce.repeats import NEEDED, CallRetries, attempts
+from integration.salesforce.streams import StreamedAnswer
 
 if TYPE_CHECKING:
     from integration.errors import IntegrationError
@@ -27,6 +29,9 @@ if TYPE_CHECKING:
 
 OnCall = Callable[[str, int | None, float], None]
 """Told after every HTTP call: operation, status (None without an answer), seconds."""
+
+BodyFactory = Callable[[], AsyncGenerator[bytes, None]]
+"""Gives a body from its start each time it is called: a call may have to be sent again."""
 
 CONNECT_TIMEOUT = 10.0  # seconds
 _NOTHING_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
@@ -47,9 +52,10 @@ class _Call:
     path: str
     operation: str
     effect: Effect
-    content: bytes | None = field(repr=False)
+    content: bytes | BodyFactory | None = field(repr=False)
     headers: Mapping[str, str]
     accept: Collection[int]
+    streamed: bool = False
 
 
 class Transport:
@@ -78,18 +84,38 @@ class Transport:
         *,
         operation: str,
         effect: Effect,
-        content: bytes | None = None,
+        content: bytes | BodyFactory | None = None,
         headers: Mapping[str, str] | None = None,
         accept: Collection[int] = (),
     ) -> Answer:
-        """`path` starts at the root of the instance, is encoded, and may hold a query string. `accept`
-        names statuses from 300 up that are answers and no errors.
+        """`path` starts at the root of the instance, is encoded, and may hold a query string. `content`
+        is JSON unless `headers` say otherwise. `accept` names statuses from 300 up that are answers and
+        no errors.
 
         Raises DeadlineReached before a call that could not finish; otherwise what
-        `errors.answer_error` and `errors.lost_answer` say, after the repeats that are safe.
+        `errors.answer_error` and `errors.lost_answer` say, after the repeats that are safe. What a
+        streamed `content` raises comes out as it is.
         """
-        call = _Call(method, path, operation, effect, content, headers or {}, accept)
-        async for attempt in attempts(self._retries, operation, effect):
+        return await self._repeat(
+            _Call(method, path, operation, effect, content, headers or {}, accept)
+        )
+
+    @asynccontextmanager
+    async def stream(
+        self, path: str, *, operation: str, media_type: str
+    ) -> AsyncIterator[StreamedAnswer]:
+        """GET whose answer is of this type and read as it comes. Errors as `request` until it begins; what
+        fails after that is not repeated here, since the reader has had a part of it already."""
+        headers = {"Accept": media_type}
+        call = _Call("GET", path, operation, Effect.READ, None, headers, (), streamed=True)
+        answer: StreamedAnswer = (await self._repeat(call)).body
+        try:
+            yield answer
+        finally:
+            await answer.close()
+
+    async def _repeat(self, call: _Call) -> Answer:
+        async for attempt in attempts(self._retries, call.operation, call.effect):
             with attempt:
                 return await self._try(call)
         raise AssertionError("tenacity ends with a result or an error")
@@ -114,14 +140,7 @@ class Transport:
         try:
             # httpx bounds the gaps between bytes; the deadline bounds the whole call.
             async with asyncio.timeout(limit):
-                response = await self._http.request(
-                    call.method,
-                    token.instance_url + call.path,
-                    content=call.content,
-                    headers=self._headers(call, token),
-                    timeout=httpx.Timeout(limit, connect=min(CONNECT_TIMEOUT, limit)),
-                    follow_redirects=False,  # the token stays on this host
-                )
+                response = await self._exchange(call, token, limit)
             status = response.status_code
         except (httpx.RequestError, TimeoutError) as error:
             sent = not isinstance(error, _NOTHING_SENT)
@@ -133,8 +152,37 @@ class Transport:
             if self._on_call:
                 self._on_call(call.operation, status, time.perf_counter() - started)
         self.budget = read_budget(response.headers.get("sforce-limit-info")) or self.budget
-        answer = Answer(status, _body(response), response.headers)
+        answer = Answer(status, self._read(call, response), response.headers)
         return answer, self._judge(call, answer)
+
+    async def _exchange(self, call: _Call, token: Token, limit: float) -> httpx.Response:
+        """The answer; of a streamed one that succeeded the body is still to be read."""
+        if not callable(call.content):
+            return await self._put_through(call, call.content, token, limit)
+        async with aclosing(call.content()) as content:
+            return await self._put_through(call, content, token, limit)
+
+    async def _put_through(
+        self, call: _Call, content: bytes | AsyncIterator[bytes] | None, token: Token, limit: float
+    ) -> httpx.Response:
+        request = self._http.build_request(
+            call.method,
+            token.instance_url + call.path,
+            content=content,
+            headers=self._headers(call, token),
+            timeout=httpx.Timeout(limit, connect=min(CONNECT_TIMEOUT, limit)),
+        )
+        # Redirects are not followed: the token stays on this host.
+        response = await self._http.send(request, stream=call.streamed, follow_redirects=False)
+        if call.streamed and not _is_wanted(call, response):
+            async with aclosing(response):
+                await response.aread()
+        return response
+
+    def _read(self, call: _Call, response: httpx.Response) -> Any:
+        if call.streamed and _is_wanted(call, response):
+            return StreamedAnswer(response, call.operation, self._settings.call_timeout)
+        return _body(response)
 
     def _judge(self, call: _Call, answer: Answer) -> IntegrationError | None:
         if answer.status >= 300:
@@ -147,9 +195,10 @@ class Transport:
                 operation=call.operation,
                 effect=call.effect,
             )
-        if isinstance(answer.body, str):  # a maintenance or sign-in page with status 200
+        expected = isinstance(answer.body, StreamedAnswer) if call.streamed else True
+        if isinstance(answer.body, str) or not expected:  # a maintenance or sign-in page with 200
             return lost_answer(
-                f"HTTP {answer.status} without JSON",
+                f"HTTP {answer.status} with something else than was asked for",
                 operation=call.operation,
                 effect=call.effect,
                 sent=True,
@@ -163,11 +212,15 @@ class Transport:
             "Sforce-Call-Options": f"client={self._settings.client_name}",
             "Accept": "application/json",
             "Accept-Encoding": "gzip",
-            **call.headers,
         }
         if call.content is not None:
             headers["Content-Type"] = "application/json; charset=UTF-8"
-        return headers
+        return {**headers, **call.headers}
+
+
+def _is_wanted(call: _Call, response: httpx.Response) -> bool:
+    wanted = call.headers["Accept"]
+    return response.is_success and response.headers.get("content-type", wanted).startswith(wanted)
 
 
 def _body(response: httpx.Response) -> Any:
