@@ -51,6 +51,18 @@ class Rows:
             self._left -= 1
         return self._page.pop()
 
+    async def page(self) -> list[Record]:
+        """The next rows as F&O sent them, many at a time; empty at the end."""
+        while not self._page:
+            if self._next is None or self._left == 0:
+                return []
+            await self._load(self._next)
+        rows, self._page = self._page[::-1], []
+        if self._left is not None:
+            rows = rows[: self._left]
+            self._left -= len(rows)
+        return rows
+
     async def _load(self, url: str) -> None:
         page = await self._transport.json("GET", url, self._call)
         rows = page.get("value") if isinstance(page, dict) else None
