@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Quota:
-    """API calls of 24 hours; the window does not roll, a test sets the numbers."""
+    """API calls, or jobs or batches, of 24 hours; the window does not roll, a test sets the numbers."""
 
     max: int = 100_000
     used: int = 0

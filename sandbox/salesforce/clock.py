@@ -5,11 +5,19 @@ Stored in that form, so that text comparison is comparison in time.
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, date, datetime
+from functools import lru_cache
 
 
 def now() -> str:
-    return stamp(datetime.now(UTC))
+    return _second(int(time.time()))
+
+
+@lru_cache(maxsize=1)
+def _second(number: int) -> str:
+    # Every row of a large load asks for the time, and formatting it costs more than the row's checks.
+    return stamp(datetime.fromtimestamp(number, UTC))
 
 
 def stamp(moment: datetime) -> str:

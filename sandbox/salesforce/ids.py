@@ -9,18 +9,20 @@ import string
 from collections import defaultdict
 
 _SUFFIX = string.ascii_uppercase + "012345"
+_CAPITALS = str.maketrans(string.ascii_letters + string.digits, "0" * 26 + "1" * 26 + "0" * 10)
+_SUFFIX_OF = {f"{number:05b}"[::-1]: char for number, char in enumerate(_SUFFIX)}
 _BASE62 = string.digits + string.ascii_uppercase + string.ascii_lowercase
+_PAIRS = [first + second for first in _BASE62 for second in _BASE62]
 # A first number whose base-62 digits hold capitals and small letters, so that code which compares
 # 15-character ids without regard to case is found out by the first rows it reads.
 _FIRST = 62**4 * 11 + 62**3 * 37 + 62**2 * 12 + 62 * 38
 
 
 def to_18(id15: str) -> str:
-    suffix = ""
-    for start in (0, 5, 10):
-        block = id15[start : start + 5]
-        suffix += _SUFFIX[sum(1 << k for k, char in enumerate(block) if "A" <= char <= "Z")]
-    return id15 + suffix
+    """`id15` is 15 ASCII letters and digits."""
+    capitals = id15.translate(_CAPITALS)
+    first, second, third = capitals[:5], capitals[5:10], capitals[10:]
+    return id15 + _SUFFIX_OF[first] + _SUFFIX_OF[second] + _SUFFIX_OF[third]
 
 
 def normalise(value: object) -> str | None:
@@ -62,7 +64,7 @@ class IdFactory:
         number = self._next[prefix]
         self._next[prefix] = number + 1
         digits = ""
-        for _ in range(10):
-            number, digit = divmod(number, 62)
-            digits = _BASE62[digit] + digits
+        for _ in range(5):
+            number, pair = divmod(number, 62 * 62)
+            digits = _PAIRS[pair] + digits
         return to_18(f"{prefix}Aa{digits}")

@@ -50,7 +50,7 @@ def opportunity(store: Store, old: Row | None, row: Row, sent: set[str]) -> None
             row["Probability"] = stage["DefaultProbability"]
     if lines := _lines(store, row["Id"]):
         # A sent amount is ignored without an error once there are lines.
-        row["Amount"] = sum(line["TotalPrice"] for line in lines)
+        row["Amount"] = round(sum(line["TotalPrice"] for line in lines), 2)
         if old is not None and old["CurrencyIsoCode"] != row["CurrencyIsoCode"]:
             raise ApiError.of(
                 "FIELD_INTEGRITY_EXCEPTION",

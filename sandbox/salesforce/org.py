@@ -6,7 +6,6 @@ Each of them is atomic: an `ApiError` leaves nothing behind. Several can be undo
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from sandbox.salesforce import addresses, clock, ids, object_rules, org_rules, seeds, values
@@ -21,7 +20,7 @@ from sandbox.salesforce.schema import Field, ObjectType, Schema
 from sandbox.salesforce.store import Row, Store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
 
 class Org:
@@ -71,28 +70,19 @@ class Org:
             for listener in self.listeners:
                 listener(changes)
 
-    @contextmanager
-    def _atomic(self) -> Iterator[None]:
-        mark = self.mark()
-        try:
-            yield
-        except Exception:
-            self.rollback(mark)
-            raise
+    def _atomic(self) -> _Atomic:
+        return _Atomic(self)
 
     # --- rows -------------------------------------------------------------------------------------
 
     def insert(self, actor: Actor, obj: ObjectType, body: Mapping[str, Any]) -> str:
-        sent = values.clean(self.store, obj, body, creating=True)
-        return self._insert(actor, obj, sent)
+        return self.insert_values(actor, obj, values.clean(self.store, obj, body, creating=True))
 
     def update(self, actor: Actor, obj: ObjectType, record_id: str, body: Mapping[str, Any]) -> str:
         """`record_id` is 15 or 18 characters; returns the 18-character id."""
         row = self.existing(obj, record_id)
         sent = values.clean(self.store, obj, body, creating=False)
-        with self._atomic():
-            self._save(actor, obj, row, {**row, **sent}, set(sent))
-        return str(row["Id"])
+        return self.update_values(actor, obj, row, sent)
 
     def delete(self, actor: Actor, obj: ObjectType, record_id: str) -> str:
         row = self.existing(obj, record_id)
@@ -127,7 +117,7 @@ class Org:
         if update_only:
             raise ApiError.plain("NOT_FOUND", "The requested resource does not exist", 404)
         sent = values.clean(self.store, obj, {**body, field.name: key}, creating=True)
-        return self._insert(actor, obj, sent), True
+        return self.insert_values(actor, obj, sent), True
 
     def existing(self, obj: ObjectType, record_id: str) -> Row:
         """The live row of an id that a write names."""
@@ -151,9 +141,8 @@ class Org:
             raise unknown_external_id(name)
         return field
 
-    # --- inside a transaction ---------------------------------------------------------------------
-
-    def _insert(self, actor: Actor, obj: ObjectType, sent: dict[str, Any]) -> str:
+    def insert_values(self, actor: Actor, obj: ObjectType, sent: dict[str, Any]) -> str:
+        """`sent` is what `values.clean` makes of a body; returns the new id."""
         given = {name: value for name, value in sent.items() if value is not None}
         row: Row = {"Id": self.ids.new(obj.prefix), **obj.defaults, **given}
         row |= {"CreatedDate": clock.now(), "CreatedById": actor.user_id}
@@ -162,6 +151,14 @@ class Org:
         with self._atomic():
             self._save(actor, obj, None, row, set(sent))
         return str(row["Id"])
+
+    def update_values(self, actor: Actor, obj: ObjectType, row: Row, sent: dict[str, Any]) -> str:
+        """The same for the stored `row`."""
+        with self._atomic():
+            self._save(actor, obj, row, {**row, **sent}, set(sent))
+        return str(row["Id"])
+
+    # --- inside a transaction ---------------------------------------------------------------------
 
     def _save(
         self, actor: Actor, obj: ObjectType, old: Row | None, row: Row, sent: set[str]
@@ -213,9 +210,29 @@ class Org:
     ) -> None:
         row = new or old
         assert row is not None
-        self._changes.append(Change(obj.name, row["Id"], kind, actor.user_id, row))
+        changed: tuple[str, ...] = ()
+        if kind == "UPDATE" and old is not None and new is not None:
+            changed = tuple(dict.fromkeys(name for name, _ in old.items() ^ new.items()))
+        self._changes.append(
+            Change(obj.name, row["Id"], kind, actor.user_id, row, actor.client, changed)
+        )
         if after := object_rules.AFTER.get(obj.name):
             after(self.store, old, new, _RuleWriter(self, actor))
+
+
+class _Atomic:
+    """Undoes on an error what was written inside; a plain class, as it runs once for every row."""
+
+    __slots__ = ("_mark", "_org")
+
+    def __init__(self, org: Org) -> None:
+        self._org, self._mark = org, org.mark()
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
+        if error is not None:
+            self._org.rollback(self._mark)
 
 
 class _RuleWriter:

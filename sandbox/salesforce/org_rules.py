@@ -58,11 +58,7 @@ class DuplicateRule:
 
 
 def check_required(obj: ObjectType, row: Row, waived: set[str]) -> None:
-    missing = [
-        f.name
-        for f in obj.fields.values()
-        if f.required and row.get(f.name) is None and f.name not in waived
-    ]
+    missing = [name for name in obj.required if row.get(name) is None and name not in waived]
     if missing:
         raise ApiError.of(
             "REQUIRED_FIELD_MISSING",
@@ -72,11 +68,10 @@ def check_required(obj: ObjectType, row: Row, waived: set[str]) -> None:
 
 
 def check_unique(table: Table, row: Row, sent: set[str]) -> None:
-    for name in sent:
-        field = table.obj.fields[name]
-        if not field.unique or row.get(name) is None:
+    for name in table.obj.unique.intersection(sent):
+        if row.get(name) is None:
             continue
-        others = [i for i in table.ids_with(field, row[name]) if i != row["Id"]]
+        others = [i for i in table.ids_with(table.obj.fields[name], row[name]) if i != row["Id"]]
         if others:
             raise ApiError.of(
                 "DUPLICATE_VALUE",

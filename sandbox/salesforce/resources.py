@@ -39,10 +39,7 @@ def resource_map(api: Api, call: Call) -> Answer:
 
 
 def limits(api: Api, _: Call) -> Answer:
-    quota = api.quota
     fixed = {
-        "DailyBulkApiBatches": 15000,
-        "DailyBulkV2QueryJobs": 10000,
         "DailyBulkV2QueryFileStorageMB": 976562,
         "DailyDeliveredPlatformEvents": 10000,
         "DataStorageMB": 1024,
@@ -50,7 +47,12 @@ def limits(api: Api, _: Call) -> Answer:
         "HourlyPublishedPlatformEvents": 50000,
     }
     body = {name: {"Max": most, "Remaining": most} for name, most in fixed.items()}
-    body["DailyApiRequests"] = {"Max": quota.max, "Remaining": max(0, quota.max - quota.used)}
+    for name, used in (
+        ("DailyApiRequests", api.quota),
+        ("DailyBulkApiBatches", api.batches),
+        ("DailyBulkV2QueryJobs", api.query_jobs),
+    ):
+        body[name] = {"Max": used.max, "Remaining": max(0, used.max - used.used)}
     return Answer(200, body)
 
 

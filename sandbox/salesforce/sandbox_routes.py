@@ -2,6 +2,8 @@
 
     GET|POST          /sandbox/state/{Object}        rows (filter by any field) | insert, returns ids
     PATCH|DELETE      /sandbox/state/{Object}/{Id}
+    POST              /sandbox/state/{Object}/{Id}/undelete
+    POST              /sandbox/state/{Object}/{Id}/merge   {"merged": ["001…"], …fields of the master}
     POST              /sandbox/reset                 first rows again; sessions and subscriptions stay
     POST              /sandbox/sessions/expire
     POST              /sandbox/locators/expire
@@ -12,6 +14,12 @@
     GET|PUT           /sandbox/subscriptions         see subscriptions.Subscription
     GET|PUT           /sandbox/delivery              see subscriptions.Rules
     GET               /sandbox/deliveries            counts of pending, acked, failed, …
+    GET|PUT           /sandbox/pubsub                pubsub.rules.Rules
+    POST              /sandbox/pubsub/expire         every stored position is too old
+    GET|PUT           /sandbox/bulk                  bulk.rules.Rules, and {"batches", "query_jobs"}
+    GET|POST|DELETE   /sandbox/bulk/faults           see bulk.rules; DELETE also lets stuck jobs go on
+    GET               /sandbox/bulk/jobs             all jobs, without a session
+    POST              /sandbox/bulk/seed             {"accounts": n, "products": n, …}, see bulk.seeding
 
 Rows are written as the clerk, a person in Salesforce, so they set off subscriptions; `?events=false`
 keeps a write quiet. Faults, latency and call counts are served by `sandbox.web`.
@@ -27,8 +35,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from sandbox.salesforce import ids
+from sandbox.salesforce.bulk.seeding import seed
 from sandbox.salesforce.changes import Actor
 from sandbox.salesforce.errors import ApiError
+from sandbox.salesforce.merging import merge, undelete
 from sandbox.salesforce.org_rules import DuplicateRule, ValidationRule
 
 if TYPE_CHECKING:
@@ -37,16 +47,20 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from sandbox.salesforce.api import Api
+    from sandbox.salesforce.bulk import Bulk
     from sandbox.salesforce.outbound import Outbound
+    from sandbox.salesforce.pubsub.server import PubSubServer
     from sandbox.salesforce.schema import ObjectType
     from sandbox.salesforce.store import Row
 
 
 class SandboxRoutes:
-    def __init__(self, api: Api, outbound: Outbound) -> None:
+    def __init__(self, api: Api, outbound: Outbound, bulk: Bulk, pubsub: PubSubServer) -> None:
         self.api = api
+        self.bulk = bulk
         self.org = api.org
         self.outbound = outbound
+        self.pubsub = pubsub
 
     def routes(self) -> list[Route]:
         table: list[tuple[str, str, Callable[[Request], Awaitable[Any]]]] = [
@@ -54,15 +68,25 @@ class SandboxRoutes:
             ("POST", "state/{object}", self.insert),
             ("PATCH", "state/{object}/{id}", self.update),
             ("DELETE", "state/{object}/{id}", self.delete),
+            ("POST", "state/{object}/{id}/undelete", self.undelete),
+            ("POST", "state/{object}/{id}/merge", self.merge),
             ("POST", "reset", self.reset),
             ("POST", "sessions/expire", self.expire_sessions),
+            ("POST", "pubsub/expire", self.expire_positions),
             ("POST", "locators/expire", self.expire_locators),
+            ("GET", "bulk/faults", self.bulk_faults),
+            ("POST", "bulk/faults", self.add_bulk_faults),
+            ("DELETE", "bulk/faults", self.clear_bulk_faults),
+            ("GET", "bulk/jobs", self.bulk_jobs),
+            ("POST", "bulk/seed", self.seed),
         ]
         settings: list[tuple[str, Callable[[], Any], Callable[[Any], Any]]] = [
             ("quota", lambda: asdict(self.api.quota), self.set_quota),
             ("features", self.features, self.set_features),
             ("validation-rules", self.validation_rules, self.set_validation_rules),
             ("duplicate-rules", self.duplicate_rules, self.set_duplicate_rules),
+            ("bulk", self.bulk.settings, self.bulk.set_settings),
+            ("pubsub", lambda: asdict(self.pubsub.bus.rules), self.pubsub.bus.set_rules),
             ("delivery", lambda: asdict(self.outbound.rules), self.outbound.set_rules),
         ]
         found = [
@@ -117,6 +141,17 @@ class SandboxRoutes:
         obj, key = self._object(request), request.path_params["id"]
         return {"ids": self._write(request, lambda who: [self.org.delete(who, obj, key)])}
 
+    async def undelete(self, request: Request) -> dict[str, list[str]]:
+        obj, key = self._object(request), request.path_params["id"]
+        return {"ids": self._write(request, lambda who: [undelete(self.org, who, obj, key)])}
+
+    async def merge(self, request: Request) -> dict[str, list[str]]:
+        obj, body = self._object(request), await request.json()
+        key, merged = request.path_params["id"], body.pop("merged")
+        return {
+            "ids": self._write(request, lambda who: merge(self.org, who, obj, key, merged, body))
+        }
+
     def _write(self, request: Request, write: Callable[[Actor], list[str]]) -> list[str]:
         mark = self.org.mark()
         try:
@@ -133,8 +168,10 @@ class SandboxRoutes:
     # --- switches ---------------------------------------------------------------------------------
 
     async def reset(self, _: Request) -> dict[str, Any]:
+        await self.bulk.reset()
         self.org.reset()
         self.outbound.reset()
+        self.pubsub.bus.reset()
         self.api.quota.used = 0
         self.api.locators.expire()
         control = self.api.control
@@ -147,9 +184,33 @@ class SandboxRoutes:
         self.api.authority.sessions.clear()
         return {}
 
+    async def expire_positions(self, _: Request) -> dict[str, Any]:
+        self.pubsub.bus.expire()
+        return {}
+
     async def expire_locators(self, _: Request) -> dict[str, Any]:
         self.api.locators.expire()
         return {}
+
+    async def bulk_faults(self, _: Request) -> list[dict[str, Any]]:
+        return [asdict(fault) for fault in self.bulk.faults.waiting]
+
+    async def add_bulk_faults(self, request: Request) -> list[dict[str, Any]]:
+        given = await request.json()
+        for fault in given if isinstance(given, list) else [given]:
+            self.bulk.faults.add(fault)
+        return await self.bulk_faults(request)
+
+    async def clear_bulk_faults(self, _: Request) -> list[dict[str, Any]]:
+        self.bulk.faults.waiting.clear()
+        self.bulk.release()
+        return []
+
+    async def bulk_jobs(self, _: Request) -> list[dict[str, Any]]:
+        return [job.info() for job in self.bulk.jobs.values()]
+
+    async def seed(self, request: Request) -> dict[str, int]:
+        return await seed(self.org, **await request.json())
 
     def set_quota(self, given: dict[str, int]) -> None:
         quota = self.api.quota

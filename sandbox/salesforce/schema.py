@@ -102,6 +102,14 @@ class ObjectType:
     def defaults(self) -> dict[str, Any]:
         return {f.name: f.default for f in self.fields.values() if f.default is not None}
 
+    @cached_property
+    def required(self) -> tuple[str, ...]:
+        return tuple(f.name for f in self.fields.values() if f.required)
+
+    @cached_property
+    def unique(self) -> frozenset[str]:
+        return frozenset(f.name for f in self.fields.values() if f.unique)
+
 
 class Schema:
     def __init__(self, *, state_country: bool = False) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from functools import cache
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import jwt
 from cryptography.hazmat.primitives import serialization
@@ -26,11 +26,18 @@ from sandbox.salesforce import (
     sobject_collections,
 )
 from sandbox.salesforce.api import Api
+from sandbox.salesforce.bulk import Bulk
+from sandbox.salesforce.bulk.endpoints import Endpoints
 from sandbox.salesforce.oauth import PUBLIC_AUDIENCES, Authority, Client
 from sandbox.salesforce.org import Org
 from sandbox.salesforce.outbound import Outbound
+from sandbox.salesforce.pubsub.bus import Bus
+from sandbox.salesforce.pubsub.server import PubSubServer
 from sandbox.salesforce.sandbox_routes import SandboxRoutes
 from sandbox.web import App, Control, Receive, Scope, Send, Server, StandIn
+
+if TYPE_CHECKING:
+    from sandbox.entra.certificates import TlsFiles
 
 _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 
@@ -56,6 +63,7 @@ class SalesforceStandIn:
         private_key_pem: str | None = None,
         state_country_picklists: bool = False,
         certificate: tuple[str, str] | None = None,
+        pubsub_port: int = 0,
     ) -> None:
         self.org_id = ids.normalise(org_id or "00DAa0000000001") or ""
         if not self.org_id.startswith("00D"):
@@ -68,7 +76,11 @@ class SalesforceStandIn:
         client = Client(self.client_id, self.client_secret, _public(self.private_key_pem))
         self.authority = Authority(self.org_id, client, self.org.users.integration)
         self.api = _api(self.org, self.control, self.authority)
+        self.bulk = Bulk(self.api)
+        Endpoints(self.bulk)
         self.outbound = Outbound(self.org)
+        self.bus = Bus(self.org)
+        self.pubsub = PubSubServer(self.bus, self.authority, self.org_id, port=pubsub_port)
         self.app: App = StandIn(_without_slash(self._starlette()), self.control)
         self._port, self._certificate = port, certificate
         self._server: Server | None = None
@@ -96,7 +108,13 @@ class SalesforceStandIn:
         self.outbound.base_url = self._server.url
         await self.outbound.start()
 
+    async def start_pubsub(self, tls: TlsFiles) -> None:
+        """The Pub/Sub API speaks TLS only, hence the files."""
+        await self.pubsub.start(tls)
+
     async def stop(self) -> None:
+        await self.pubsub.stop()
+        await self.bulk.stop()
         await self.outbound.stop()
         if self._server is not None:
             await self._server.stop()
@@ -116,7 +134,7 @@ class SalesforceStandIn:
                 Route("/services/data", resources.versions, methods=["GET"]),
                 Route("/services/data/{version}", self.api.http, methods=_METHODS),
                 Route("/services/data/{version}/{rest:path}", self.api.http, methods=_METHODS),
-                *SandboxRoutes(self.api, self.outbound).routes(),
+                *SandboxRoutes(self.api, self.outbound, self.bulk, self.pubsub).routes(),
             ],
             middleware=[Middleware(GZipMiddleware, minimum_size=1024, compresslevel=1)],
         )

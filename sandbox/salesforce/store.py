@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from sandbox.salesforce.schema import Field, ObjectType
 
 Row = dict[str, Any]
+_Index = dict[Any, str | dict[str, None]]
+"""Value to the one id that has it, or to all that have it."""
 
 
 class Table:
@@ -23,8 +25,9 @@ class Table:
         self.obj = obj
         self.rows: dict[str, Row] = {}
         self.bin: dict[str, Row] = {}
-        self._indexed = [f for f in obj.fields.values() if f.indexed and f.name != "Id"]
-        self._index: dict[str, dict[Any, dict[str, None]]] = {f.name: {} for f in self._indexed}
+        indexed = [f for f in obj.fields.values() if f.indexed and f.name != "Id"]
+        self._index: dict[str, _Index] = {f.name: {} for f in indexed}
+        self._indexes = [(f.name, _folds(f), self._index[f.name]) for f in indexed]
 
     def has_index(self, field_name: str) -> bool:
         return field_name in self._index
@@ -33,7 +36,12 @@ class Table:
         """Ids of live rows whose indexed field has this value; text ignores case unless `cased`."""
         if field.name == "Id":
             return [value] if value in self.rows else []
-        return list(self._index[field.name].get(_key(field, value), ()))
+        if isinstance(value, str) and _folds(field):
+            value = value.lower()
+        found = self._index[field.name].get(value)
+        if found is None:
+            return []
+        return [found] if isinstance(found, str) else list(found)
 
     def any(self, record_id: str) -> Row | None:
         """The row, live or in the bin."""
@@ -45,37 +53,28 @@ class Table:
 
     def set(self, record_id: str, row: Row | None) -> Row | None:
         """Puts or (None) removes a row and returns what was there."""
-        old = self.rows.pop(record_id, None) if row is None else self.rows.get(record_id)
-        if old is not None:
-            self._unindex(record_id, old, row)
-        else:
-            old = self.bin.pop(record_id, None)
-        if row is None:
-            return old
-        if row["IsDeleted"]:
-            self.rows.pop(record_id, None)
+        before = self.rows.get(record_id)
+        after = None if row is None or row["IsDeleted"] else row
+        if before is not None or after is not None:
+            self._reindex(record_id, before or {}, after or {})
+        old = before if before is not None else self.bin.pop(record_id, None)
+        if after is not None:
+            self.rows[record_id] = after
+        elif before is not None:
+            del self.rows[record_id]
+        if row is not None and after is None:
             self.bin[record_id] = row
-        else:
-            self.rows[record_id] = row
-            for field in self._indexed:
-                value = row.get(field.name)
-                if value is not None:
-                    ids = self._index[field.name].setdefault(_key(field, value), {})
-                    ids[record_id] = None
         return old
 
-    def _unindex(self, record_id: str, old: Row, new: Row | None) -> None:
-        gone = new is None or new["IsDeleted"]
-        for field in self._indexed:
-            value = old.get(field.name)
-            if value is None or not (gone or (new or {}).get(field.name) != value):
+    def _reindex(self, record_id: str, before: Row, after: Row) -> None:
+        for name, folds, index in self._indexes:
+            old, new = before.get(name), after.get(name)
+            if old == new:
                 continue
-            index = self._index[field.name]
-            key = _key(field, value)
-            ids = index[key]
-            del ids[record_id]
-            if not ids:
-                del index[key]
+            if old is not None:
+                _remove(index, old.lower() if folds and isinstance(old, str) else old, record_id)
+            if new is not None:
+                _add(index, new.lower() if folds and isinstance(new, str) else new, record_id)
 
 
 class Store:
@@ -105,7 +104,25 @@ class Store:
         return found
 
 
-def _key(field: Field, value: Any) -> Any:
-    if field.type == "reference" or field.cased or not isinstance(value, str):
-        return value
-    return value.lower()
+def _folds(field: Field) -> bool:
+    """Whether text of this field is found without regard to case."""
+    return field.type != "reference" and not field.cased
+
+
+def _add(index: _Index, key: Any, record_id: str) -> None:
+    found = index.get(key)
+    if found is None:
+        index[key] = record_id
+    elif isinstance(found, dict):
+        found[record_id] = None
+    else:
+        index[key] = {found: None, record_id: None}
+
+
+def _remove(index: _Index, key: Any, record_id: str) -> None:
+    found = index[key]
+    if isinstance(found, dict):
+        del found[record_id]
+        if found:
+            return
+    del index[key]

@@ -46,18 +46,22 @@ def clean(
         if not (field.createable if creating else field.updateable):
             refused.append(field.name)
         elif lookup is not None:
-            result[field.name] = _by_external_id(store, lookup, value)
+            result[field.name] = by_external_id(store, lookup, value)
         else:
-            result[field.name] = _convert(store, field, value)
+            result[field.name] = convert(store, field, value)
     if refused:
-        verb = "create" if creating else "update"
-        raise ApiError.of(
-            "INVALID_FIELD_FOR_INSERT_UPDATE",
-            f"Unable to {verb} fields: {', '.join(refused)}. Please check the security settings of "
-            "this field and verify that it is read/write for your profile or permission set.",
-            *refused,
-        )
+        raise not_writable(refused, creating=creating)
     return result
+
+
+def not_writable(names: list[str], *, creating: bool) -> ApiError:
+    return ApiError.of(
+        "INVALID_FIELD_FOR_INSERT_UPDATE",
+        f"Unable to {'create' if creating else 'update'} fields: {', '.join(names)}. Please check "
+        "the security settings of this field and verify that it is read/write for your profile or "
+        "permission set.",
+        *names,
+    )
 
 
 def key_text(field: Field, value: Any) -> Any:
@@ -67,7 +71,8 @@ def key_text(field: Field, value: Any) -> Any:
     return value.strip() if isinstance(value, str) else str(value)
 
 
-def _convert(store: Store, field: Field, value: Any) -> Any:
+def convert(store: Store, field: Field, value: Any) -> Any:
+    """A JSON value or the text of a CSV cell as the field stores it; None clears the field."""
     if value is None or (value == "" and field.type != "boolean"):
         return False if field.type == "boolean" else None
     if field.is_text:
@@ -161,7 +166,8 @@ def _reference(store: Store, field: Field, value: Any) -> str:
     return record_id
 
 
-def _by_external_id(store: Store, field: Field, value: Any) -> str | None:
+def by_external_id(store: Store, field: Field, value: Any) -> str | None:
+    """The parent's id that `{"D365_Customer_Number__c": "C-1"}` stands for."""
     if value is None:
         return None
     if not isinstance(value, dict):
