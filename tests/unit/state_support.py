@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
 
 from integration.state.blobs import ABSENT, Document, StateConflict
 
@@ -31,6 +32,14 @@ class MemoryStore:
         if expected not in (None, ABSENT) and (known is None or known.etag != expected):
             raise StateConflict(f"{name} changed")
         return self._put(name, body)
+
+    async def delete(self, name: str) -> None:
+        self.documents.pop(name, None)
+
+    async def names(self, prefix: str) -> AsyncIterator[str]:
+        for name in sorted(self.documents):
+            if name.startswith(prefix):
+                yield name
 
     def _put(self, name: str, body: bytes) -> str:
         self.writes += 1
