@@ -46,6 +46,10 @@ QUICK = {
     "CREATE_QUARANTINE_MINUTES": "0.05",
     "JOB_STEP_SECONDS": "20",
     "RECONCILE_SETTLE_SECONDS": "1",
+    "CATCH_UP_QUIET_SECONDS": "2",
+    "WATCH_SETTLED_SECONDS": "1",
+    "WATCH_LOST_MINUTES": "0.02",
+    "WATCH_SILENCE_MINUTES": "0.01",
 }
 
 
@@ -97,7 +101,9 @@ class Sandbox:
         for part in (self.broker, self.storage, self.entra, self.d365, self.salesforce):
             self._stack.push_async_callback(part.stop)
             await part.start()
+        await self.salesforce.start_pubsub(self.entra.tls)
         self.d365.set_events(self.broker.connection_string)
+        self.d365.packages.connect(self.storage.connection_string)
         self.private_key_file.write_text(self.salesforce.private_key_pem)
         if app:
             await self.start_app()
@@ -179,9 +185,14 @@ class Sandbox:
             "D365_COMPANY": COMPANY,
             # azure-identity must trust the stand-in's own certificate.
             "REQUESTS_CA_BUNDLE": str(self.entra.ca_file),
+            "CATCH_UP_ENDPOINT": self.salesforce.pubsub.endpoint,
+            "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH": str(self.entra.ca_file),
             "WEBHOOK_SECRETS": WEBHOOK_SECRET,
             "SYNC_PRICES_SCHEDULE": "0 0 2 * * *",
             "RECONCILE_SCHEDULE": "0 30 3 * * *",
+            "SEND_PACKAGES_SCHEDULE": "0 0 5 * * *",
+            "CATCH_UP_SCHEDULE": "0 0 4 * * *",
+            "WATCH_SCHEDULE": "0 30 4 * * *",
             "SYNC_PAYMENTS_SCHEDULE": "0 0 3 * * *",  # hourly in Azure; here when it is asked for
             "ORDERS_SINCE": "2025-01-01",
             # Without a site of its own no item can be ordered.

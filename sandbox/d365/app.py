@@ -14,6 +14,7 @@ from sandbox.d365.batch import BatchRunner, operation_count
 from sandbox.d365.control import SandboxRoutes
 from sandbox.d365.custom_services import CustomServices
 from sandbox.d365.data_events import DataEvents
+from sandbox.d365.dmf import Packages
 from sandbox.d365.environment import DEFAULT_COMPANIES, Company, Environment
 from sandbox.d365.errors import ODataError, bad_request, no_route
 from sandbox.d365.event_delivery import EventDelivery
@@ -42,8 +43,7 @@ CUSTOM_FIELDS: Mapping[str, Sequence[str]] = {
     "SalesOrderHeadersV2": ("SalesforceOpportunityId",),
     "SalesOrderLinesV3": ("SalesforceLineId",),
 }
-APPLICATION_VERSION = "10.0.40.1"
-PLATFORM_VERSION = "7.0.7120.12"
+VERSIONS = {"GetApplicationVersion": "10.0.40.1", "GetPlatformBuildVersion": "7.0.7120.12"}
 METHODS = ["GET", "POST", "PATCH", "PUT", "DELETE"]
 
 
@@ -77,21 +77,22 @@ class D365StandIn:
         self.events = EventDelivery(events_connection_string)
         data_events = DataEvents(self.environment, self.events, entra.client_id)
         self.environment.on_commit = data_events.committed
-        default = self.environment.default_company
-        mapped = dict(applications or dict.fromkeys(entra.apps, default))
-        self.authenticator = Authenticator(entra, mapped)
+        self.packages = Packages(self.environment)
+        self.service.actions.update(self.packages.actions())
+        mapped = applications or dict.fromkeys(entra.apps, self.environment.default_company)
+        self.authenticator = Authenticator(entra, dict(mapped))
         self._batch = BatchRunner(self.service, self.control, self.throttle)
         self._port = port
         self._server: Server | None = None
         self._csdl: bytes | None = None
-        for action, version in (
-            ("GetApplicationVersion", APPLICATION_VERSION),
-            ("GetPlatformBuildVersion", PLATFORM_VERSION),
-        ):
+        for action, version in VERSIONS.items():
             self.service.actions["DataManagementEntities", action] = _constant(version)
         control_routes = [
-            *SandboxRoutes(self.environment, self.throttle, self.late_commit, self.events).routes(),
+            *SandboxRoutes(
+                self.environment, self.throttle, self.late_commit, self.events, self.packages
+            ).routes(),
             *TradeRoutes(self.environment, self.events).routes(),
+            *self.packages.routes(),
         ]
         self.app = StandIn(
             Starlette(
@@ -135,6 +136,7 @@ class D365StandIn:
         await self.events.stop()
         if self._server is not None:
             await self._server.stop()
+        await self.packages.stop()
 
     def set_events(self, connection_string: str) -> None:
         """Where business events go from now on."""
@@ -207,6 +209,7 @@ class D365StandIn:
             if method != "GET":
                 raise no_route(f"{session.base_url}{path}")
             return lambda: self._root(rest, session)
+        await self.packages.prepare(rest)
         operation = Operation(method, rest, query, headers, body)
         return lambda: self.service.execute(operation, session)
 

@@ -10,6 +10,7 @@ POST /sandbox/reset                 back to the seed data, all switches off
 GET|PUT /sandbox/settings           see `environment.Settings`
 GET|PUT /sandbox/throttle           see `throttle`
 GET|PUT /sandbox/late-commit        see `late_commit`
+/sandbox/packages…                  see `dmf.control`
 GET|PUT /sandbox/update-conflicts   {"CustomersV3": 2}: the next two updates end in a conflict;
                                     for SalesOrderLinesV3 also creates, which lock the header
 """
@@ -32,6 +33,7 @@ from sandbox.d365.urls import parse_options
 from sandbox.d365.writes import update
 
 if TYPE_CHECKING:
+    from sandbox.d365.dmf import Packages
     from sandbox.d365.environment import Environment
     from sandbox.d365.event_delivery import EventDelivery
     from sandbox.d365.late_commit import LateCommit
@@ -49,8 +51,10 @@ class SandboxRoutes:
         throttle: Throttle,
         late_commit: LateCommit,
         delivery: EventDelivery,
+        packages: Packages,
     ) -> None:
         self._environment = environment
+        self._packages = packages
         self._throttle = throttle
         self._late_commit = late_commit
         self._delivery = delivery
@@ -117,6 +121,7 @@ class SandboxRoutes:
         await self._late_commit.drop()
         self._throttle.configure({})
         self._delivery.reset()
+        await self._packages.reset()
         self._environment.clear()
         load_seed(self._environment)
         return JSONResponse({})

@@ -88,6 +88,7 @@ class Environment:
         page_size: int = 10_000,
     ) -> None:
         self.companies = {company.company_id: company for company in companies}
+        self.custom_fields = custom_fields
         self.model: Model = load_model(custom_fields)
         self.initial_page_size = page_size
         self.settings = Settings(page_size=page_size)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from sandbox.d365.receivables import noon
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 Rows = list[dict[str, Any]]
 
@@ -106,14 +106,41 @@ def generate_prices(
         if rng.random() < 0.1:
             continue
         for _ in range(per_product):
-            row = _price_row(product, rng)
-            kind = rng.choice(_KINDS)
-            if kind == "customer" and not customers:
-                kind = "all"
-            _SPECIALTIES[kind](row, rng, today, customers, groups)
-            row["RecordId"] = 5_637_200_000 + len(rows)
-            rows.append(row)
+            rows.append(_agreement(product, len(rows), rng, today, customers, groups))
     return rows
+
+
+def generate_agreements(
+    products: Sequence[Mapping[str, Any]],
+    count: int,
+    seed: int = 1,
+    *,
+    today: datetime.date,
+    customers: Sequence[str] = (),
+    groups: Sequence[str] = PRICE_GROUPS,
+) -> Iterator[dict[str, Any]]:
+    """Exactly `count` SalesPriceAgreements of the same kinds, spread evenly, one after the other."""
+    rng = random.Random(f"agreements {seed}")
+    for position in range(count):
+        product = products[position % len(products)]
+        yield _agreement(product, position, rng, today, customers, groups)
+
+
+def _agreement(
+    product: Mapping[str, Any],
+    position: int,
+    rng: random.Random,
+    today: datetime.date,
+    customers: Sequence[str],
+    groups: Sequence[str],
+) -> dict[str, Any]:
+    row = _price_row(product, rng)
+    kind = rng.choice(_KINDS)
+    if kind == "customer" and not customers:
+        kind = "all"
+    _SPECIALTIES[kind](row, rng, today, customers, groups)
+    row["RecordId"] = 5_637_200_000 + position
+    return row
 
 
 def _price_row(product: Mapping[str, Any], rng: random.Random) -> dict[str, Any]:

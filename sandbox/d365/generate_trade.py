@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sandbox.d365.generate import (
     PLACES,
     Rows,
+    generate_agreements,
     generate_order_settings,
     generate_prices,
     generate_products,
@@ -17,7 +18,7 @@ from sandbox.d365.lookups import company_of
 from sandbox.d365.receivables import day_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from sandbox.d365.environment import Environment
 
@@ -144,31 +145,36 @@ def generate_orders(
     return {"SalesOrderHeadersV2": headers, "SalesOrderLinesV3": order_lines}
 
 
-def generate(environment: Environment, given: Mapping[str, Any]) -> dict[str, Rows]:
-    """`given`: company, seed, today and how many products, prices (per product), customers, orders and
-    lines (per order); stock true or false. Rows by entity set; raises ValueError for anything unknown."""
-    known = {"company", "seed", "today", "products", "prices", "stock", "customers", "orders"}
-    unknown = set(given) - known - {"lines"}
+def generate(
+    environment: Environment, given: Mapping[str, Any]
+) -> dict[str, Iterable[dict[str, Any]]]:
+    """`given`: company, seed, today and how many products, prices (per product) or agreements (in all),
+    customers, orders and lines (per order); stock true or false. Rows by entity set, agreements as they
+    are asked for; raises ValueError for anything unknown."""
+    known = {"company", "seed", "today", "products", "prices", "agreements", "stock", "customers"}
+    unknown = set(given) - known - {"orders", "lines"}
     if unknown:
         raise ValueError(f"nothing to generate is called {sorted(unknown)}")
     company, seed = company_of(environment, given), int(given.get("seed", 1))
     currency = environment.companies[company].currency
     products = generate_products(int(given.get("products", 0)), seed, company)
     customers = generate_customers(int(given.get("customers", 0)), seed, company, currency)
-    made: dict[str, Rows] = {
+    made: dict[str, Iterable[dict[str, Any]]] = {
         "ReleasedProductsV2": products,
         "ProductTranslations": generate_translations(products, seed),
         "ProductDefaultOrderSettings": generate_order_settings(products, seed),
         "CustomersV3": customers,
     }
+    accounts, today = [row["CustomerAccount"] for row in customers], day_of(given.get("today"))
     if given.get("prices"):
-        accounts = [customer["CustomerAccount"] for customer in customers]
         made["SalesPriceAgreements"] = generate_prices(
-            products,
-            int(given["prices"]),
-            seed,
-            today=day_of(given.get("today")),
-            customers=accounts,
+            products, int(given["prices"]), seed, today=today, customers=accounts
+        )
+    if given.get("agreements"):
+        if not products or given.get("prices"):
+            raise ValueError("agreements need products and exclude prices")
+        made["SalesPriceAgreements"] = generate_agreements(
+            products, int(given["agreements"]), seed, today=today, customers=accounts
         )
     if given.get("stock"):
         made["WarehousesOnHandV2"] = generate_stock(products, seed)

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 from sandbox.d365.errors import TYPE_PREFIX, bad_query
-from sandbox.d365.filters import node_count, parse_filter
-from sandbox.d365.model import COMPANY, Entity, Navigation
-from sandbox.d365.predicates import candidates, compile_filter
+from sandbox.d365.matching import known_property, matching
 from sandbox.d365.store import Row, Table
 from sandbox.d365.urls import is_cross_company, number_option
 from sandbox.d365.values import normal
 
 if TYPE_CHECKING:
     from sandbox.d365.environment import Environment
+    from sandbox.d365.model import Entity, Navigation
 
 Json = dict[str, Any]
 Project = Callable[[Row], Json]
@@ -28,15 +27,8 @@ _EXPAND_ITEM = re.compile(r"\s*(\w+)\s*(?:\(([^()]*)\))?\s*(?:,|\Z)")
 def rows_of(
     environment: Environment, entity: Entity, options: dict[str, str], company: str | None
 ) -> list[Row]:
-    """Matching rows in insertion or `$orderby` order; `company` None means all companies."""
-    table = environment.store.table(entity)
-    limit = environment.settings.filter_node_limit
-    rows = _matching(table, entity, options.get("$filter"), limit)
-    if company is not None and entity.per_company:
-        rows = [row for row in rows if normal(row.values.get(COMPANY)) == company]
-    for name, descending in reversed(_ordering(entity, options.get("$orderby", ""))):
-        rows.sort(key=partial(_sort_key, name, entity.defaults[name]), reverse=descending)
-    return rows
+    """All matching rows in `$orderby` order; `company` None means all companies."""
+    return list(matching(environment, entity, options, company))
 
 
 def read_many(
@@ -50,13 +42,16 @@ def read_many(
 ) -> Json:
     """The answer to a collection read, with `@odata.count` and `@odata.nextLink` where they apply."""
     project = projection(environment, entity, options)
-    rows = rows_of(environment, entity, options, None if is_cross_company(options) else company)
+    scope = None if is_cross_company(options) else company
+    rows: Iterable[Row] = matching(environment, entity, options, scope)
     skip, top = number_option(options, "$skip") or 0, number_option(options, "$top")
     page_size = min(environment.settings.page_size, page_limit or environment.settings.page_size)
-    selected = rows[skip:] if top is None else rows[skip : skip + top]
     answer: Json = {"@odata.context": context(base_url, entity, options)}
     if options.get("$count", "").lower() == "true":
+        rows = list(rows)
         answer["@odata.count"] = len(rows)
+    wanted = page_size + 1 if top is None else min(top, page_size + 1)
+    selected = list(islice(rows, skip, skip + wanted))
     answer["value"] = [project(row) for row in selected[:page_size]]
     if len(selected) > page_size:
         following = {**options, "$skip": str(skip + page_size)}
@@ -119,56 +114,14 @@ def related(entity: Entity, navigation: Navigation, row: Row, table: Table) -> l
     ]
 
 
-def _matching(table: Table, entity: Entity, text: str | None, limit: int) -> list[Row]:
-    if text is None:
-        return list(table.rows.values())
-    node = parse_filter(text)
-    if limit and node_count(node) > limit:
-        raise bad_query(
-            f"The node count limit of '{limit}' has been exceeded. To increase the limit, set the"
-            " 'MaxNodeCount' property on EnableQueryAttribute or ODataValidationSettings."
-        )
-    predicate = compile_filter(entity, node)
-    keys = candidates(table, node)
-    rows = table.rows.values() if keys is None else [table.rows[key] for key in keys]
-    try:
-        return [row for row in rows if predicate(row)]
-    except ArithmeticError as error:
-        raise bad_query(f"The filter cannot be calculated: {error}.") from error
-
-
-def _ordering(entity: Entity, text: str) -> list[tuple[str, bool]]:
-    order = []
-    for item in filter(None, (part.strip() for part in text.split(","))):
-        name, _, direction = item.partition(" ")
-        direction = direction.strip().lower()
-        if direction not in ("", "asc", "desc"):
-            raise bad_query(f"Syntax error in '$orderby={text}'.")
-        _known(entity, name)
-        order.append((name, direction == "desc"))
-    return order
-
-
-def _sort_key(name: str, default: Any, row: Row) -> tuple[bool, Any]:
-    value = row.values.get(name, default)
-    return (value is not None, value.lower() if isinstance(value, str) else value)
-
-
 def _selected(entity: Entity, text: str) -> list[str] | None:
     names = [name.strip() for name in text.split(",") if name.strip()]
     if not names or "*" in names:
         return None
     for name in names:
         if name not in entity.navigations:
-            _known(entity, name)
+            known_property(entity, name)
     return [name for name in names if name in entity.properties]
-
-
-def _known(entity: Entity, name: str) -> None:
-    if name not in entity.properties:
-        raise bad_query(
-            f"Could not find a property named '{name}' on type '{TYPE_PREFIX}{entity.type_name}'."
-        )
 
 
 def _expansions(

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from sandbox.d365.model import COMPANY
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from sandbox.d365.environment import Environment
 
 FOLDER = Path(__file__).parent / "seed"
@@ -66,6 +68,22 @@ def upsert(environment: Environment, set_name: str, values: dict[str, Any]) -> N
         environment.store.update(table, key, stored)
     else:
         environment.store.insert(table, stored)
+
+
+def load(environment: Environment, set_name: str, rows: Iterable[dict[str, Any]]) -> int:
+    """Writes many complete rows past all validation, at a few microseconds each; returns how many are new.
+
+    Every row brings its company and number. No events, no transaction. Raises `KeyError` for an unknown
+    property, with the rows before it written.
+    """
+    table = environment.store.table(environment.model.entities[set_name])
+    defaults = table.entity.defaults
+
+    def stored() -> Iterator[dict[str, Any]]:
+        for values in rows:
+            yield {name: value for name, value in values.items() if value != defaults[name]}
+
+    return environment.store.fill(table, stored())
 
 
 def _records(rows: list[list[Any]]) -> list[dict[str, Any]]:

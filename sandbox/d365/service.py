@@ -198,7 +198,8 @@ class DataService:
         value = action(session, parameters)
         if value is None:
             return Reply(204)
-        where = f"{session.base_url}/data/$metadata#Edm.String"
+        kind = "Boolean" if isinstance(value, bool) else "String"
+        where = f"{session.base_url}/data/$metadata#Edm.{kind}"
         return json_reply(200, {"@odata.context": where, "value": value})
 
 

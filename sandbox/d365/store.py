@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import gc
 import itertools
 import random
 from typing import TYPE_CHECKING, Any
 
 from sandbox.d365.model import COMPANY, Entity, Model
+from sandbox.d365.ordered import Ordered
 from sandbox.d365.values import normal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 Key = tuple[str, ...]
 FIRST_RECORD_ID = 5637144576  # where F&O starts numbering records
@@ -42,7 +44,10 @@ class Row:
 
 
 class Table:
-    """The rows of one entity set by key, plus an index per key part and indexed property."""
+    """The rows of one entity set by key, plus an index per key part and indexed property.
+
+    `changes`: once `track` was called, the position of each key's last change, oldest first.
+    """
 
     def __init__(self, entity: Entity) -> None:
         self.entity = entity
@@ -50,10 +55,40 @@ class Table:
         indexed = dict.fromkeys((*entity.key, *entity.indexes))
         indexed.pop(COMPANY, None)
         self.indexes: dict[str, dict[str, dict[Key, None]]] = {name: {} for name in indexed}
+        self._key_parts = {name: part for part, name in enumerate(entity.key)}
+        self.changes: dict[Key, int] | None = None
+        self.position = 0
+        self._ordered: dict[tuple[str, bool], Ordered] = {}
+
+    def track(self) -> None:
+        """Notes changes from now on; costs nothing before."""
+        if self.changes is None:
+            self.changes = {}
+
+    def changed_since(self, position: int) -> list[Key]:
+        """Keys written or removed after that position of a tracked table."""
+        found: list[Key] = []
+        changes = self.changes or {}
+        for key in reversed(changes):
+            if changes[key] <= position:
+                break
+            found.append(key)
+        return found[::-1]
+
+    def ordered(self, name: str, *, by_company: bool = False) -> Ordered | None:
+        """The sorted values of an indexed text property; None where there is no such index."""
+        prop = self.entity.properties.get(name)
+        if name not in self.indexes or prop is None or prop.kind != "string":
+            return None
+        if by_company and not self.entity.per_company:
+            return None
+        if (name, by_company) not in self._ordered:
+            self._ordered[name, by_company] = Ordered(self.indexes[name], by_company=by_company)
+        return self._ordered[name, by_company]
 
     def key_of(self, values: Mapping[str, Any]) -> Key:
         defaults = self.entity.defaults
-        return tuple(normal(values.get(name, defaults[name])) for name in self.entity.key)
+        return tuple([normal(values.get(name, defaults[name])) for name in self.entity.key])
 
     def find(self, field: str, value: Any) -> list[Row]:
         """Rows whose indexed property equals the value, in all companies."""
@@ -61,9 +96,16 @@ class Table:
 
     def _index(self, key: Key, old: Row | None, new: Row | None) -> None:
         defaults = self.entity.defaults
+        before: str | None
+        after: str | None
         for name, index in self.indexes.items():
-            before = normal(old.values.get(name, defaults[name])) if old else None
-            after = normal(new.values.get(name, defaults[name])) if new else None
+            part = self._key_parts.get(name)
+            if part is not None:
+                before, after = key[part] if old else None, key[part] if new else None
+            else:
+                default = defaults[name]
+                before = normal(old.values.get(name, default)) if old else None
+                after = normal(new.values.get(name, default)) if new else None
             if before == after:
                 continue
             if before is not None:
@@ -72,6 +114,10 @@ class Table:
                     del index[before]
             if after is not None:
                 index.setdefault(after, {})[key] = None
+            if self._ordered:
+                for by_company in (False, True):
+                    if (name, by_company) in self._ordered:
+                        self._ordered[name, by_company].touched(before, after)
 
     def replace(self, key: Key, new: Row | None) -> Row | None:
         """Stores, changes or (None) removes the row of a key; returns what was there."""
@@ -81,6 +127,10 @@ class Table:
             del self.rows[key]
         else:
             self.rows[key] = new
+        if self.changes is not None:
+            self.position += 1
+            self.changes.pop(key, None)
+            self.changes[key] = self.position
         return old
 
 
@@ -120,6 +170,25 @@ class Store:
         self._put(table, table.key_of(values), row)
         return row
 
+    def fill(self, table: Table, rows: Iterable[dict[str, Any]]) -> int:
+        """Inserts many rows, or changes those whose key exists; outside transactions, without events.
+
+        Returns how many are new."""
+        before = len(table.rows)
+        collecting = gc.isenabled()
+        gc.disable()  # a million new rows and no cycle: the collector would double the time
+        try:
+            for values in rows:
+                key = table.key_of(values)
+                if key in table.rows:
+                    self.update(table, key, values)
+                else:
+                    table.replace(key, Row(values, next(self._record_ids), 1))
+        finally:
+            if collecting:
+                gc.enable()
+        return len(table.rows) - before
+
     def update(self, table: Table, key: Key, values: dict[str, Any]) -> Row:
         old = table.rows[key]
         version = old.version
@@ -143,20 +212,23 @@ class Store:
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
-        """Undoes every write inside when the block raises; an inner one joins the outer one."""
-        if self._undo is not None:
-            yield
-            return
-        changes = self._undo = []
+        """Undoes every write inside when the block raises; an inner one is a savepoint of the outer."""
+        changes = self._undo
+        outermost = changes is None
+        if changes is None:
+            changes = self._undo = []
+        start = len(changes)
         try:
             yield
         except BaseException:
-            for table, key, row in reversed(changes):
+            for table, key, row in reversed(changes[start:]):
                 table.replace(key, row)
+            del changes[start:]
             raise
         finally:
-            self._undo = None
-        if changes and self._committed is not None:
+            if outermost:
+                self._undo = None
+        if outermost and changes and self._committed is not None:
             self._committed(changes)
 
     def _put(self, table: Table, key: Key, row: Row | None) -> None:

@@ -4,7 +4,7 @@ POST /sandbox/post-invoice      see `posting.post_invoice`; one request or a lis
 POST /sandbox/post-payment      see `posting.post_payment`; one or a list
 PUT  /sandbox/stock             see `stock.set_stock`; one or a list
 POST /sandbox/generate          {"company", "seed", "products": 100, "prices": 3, "stock": true, …},
-                                see `generate_trade.generate`
+                                see `generate_trade.generate`; 1,000,000 "agreements" take seconds
 GET|PUT /sandbox/business-events  counts; settings, see `event_delivery.EventSettings`
 POST /sandbox/business-events   {"event": "CustomThingDoneBusinessEvent", "company", "members": {…}}:
                                 emits any business event
@@ -12,6 +12,9 @@ POST /sandbox/business-events   {"event": "CustomThingDoneBusinessEvent", "compa
 
 from __future__ import annotations
 
+import asyncio
+from collections import Counter
+from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from starlette.responses import JSONResponse, Response
@@ -19,10 +22,11 @@ from starlette.routing import Route
 
 from sandbox.d365.business_events import business_event, invoice_posted
 from sandbox.d365.control import Endpoint, refusing
+from sandbox.d365.data_events import SETS as EVENTFUL
 from sandbox.d365.generate_trade import generate
 from sandbox.d365.lookups import company_of
 from sandbox.d365.posting import post_invoice, post_payment
-from sandbox.d365.seed import upsert
+from sandbox.d365.seed import load, upsert
 from sandbox.d365.stock import set_stock
 
 if TYPE_CHECKING:
@@ -33,6 +37,7 @@ if TYPE_CHECKING:
     from sandbox.d365.environment import Environment
     from sandbox.d365.event_delivery import EventDelivery
 
+SLICE = 2000  # generated rows written in one go
 T = TypeVar("T")
 
 
@@ -68,11 +73,22 @@ class TradeRoutes:
 
     async def _generate(self, request: Request) -> Response:
         made = generate(self._environment, await request.json())
+        counts: Counter[str] = Counter()
+        for set_name, rows in made.items():
+            remaining = iter(rows)
+            while slice_ := list(islice(remaining, SLICE)):
+                self._write(set_name, slice_)
+                counts[set_name] += len(slice_)
+                await asyncio.sleep(0)  # other requests are served in between
+        return JSONResponse(counts)
+
+    def _write(self, set_name: str, rows: list[dict[str, Any]]) -> None:
+        if set_name not in EVENTFUL:
+            load(self._environment, set_name, rows)
+            return
         with self._environment.store.transaction():
-            for set_name, rows in made.items():
-                for row in rows:
-                    upsert(self._environment, set_name, row)
-        return JSONResponse({set_name: len(rows) for set_name, rows in made.items()})
+            for row in rows:
+                upsert(self._environment, set_name, row)
 
     async def _events(self, request: Request) -> Response:
         if request.method == "PUT":

@@ -12,6 +12,7 @@ from rich.markup import escape
 
 from sandbox.demo import tables
 from sandbox.demo.accounts import AccountScene
+from sandbox.demo.catch_up import CatchUpScene
 from sandbox.demo.contacts import ContactScene
 from sandbox.demo.customers import CustomerScene
 from sandbox.demo.invoices import InvoiceScene
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 # Orders sell what the price flow has brought; invoices are of those orders.
 SCENES = (
     AccountScene, PriceScene, ContactScene, OrderScene, StockScene, InvoiceScene, PaymentScene,
-    CustomerScene, ReconcileScene,
+    CustomerScene, CatchUpScene, ReconcileScene,
 )  # fmt: skip
 _MAPPING = Path(__file__).with_name("mapping.toml")
 
@@ -84,6 +85,8 @@ def _show(console: Console, scenes: Sequence[Scene], stage: Stage) -> None:
     console.print(tables.flows(scenes))
     console.print(tables.kept(stage.sandbox.dead_letters()))
     for scene in scenes:
+        if isinstance(scene, CatchUpScene) and not scene.broken:
+            console.print(f"  {scene.summary()}", highlight=False)
         if isinstance(scene, ReconcileScene):
             tables.report(console, scene.text)
             console.print(f"  {scene.summary()}", highlight=False)

@@ -73,6 +73,13 @@ class EntraStandIn:
         )
 
     @property
+    def tls(self) -> TlsFiles:
+        """The files of its certificate, which other local servers may use as well."""
+        if self._tls is None:
+            raise RuntimeError("the stand-in is not started")
+        return self._tls
+
+    @property
     def ca_file(self) -> str:
         """PEM file a client must trust; exists while the stand-in runs."""
         if self._tls is None:

@@ -231,3 +231,15 @@ async def test_no_page_is_begun_when_the_time_is_nearly_over(org: Org) -> None:
     await org.new_account()
     with deadline(4):
         assert await org.pages() == []
+
+
+async def test_an_event_of_every_object_with_every_field_filled_is_delivered(org: Org) -> None:
+    account = {"Name": "X", "NumberOfEmployees": 5, "AnnualRevenue": 12.5, "Website": "https://x"}
+    key = (await org.do("POST", "state/Account", account))["ids"][0]
+    deal = {"Name": "D", "StageName": "Prospecting", "CloseDate": "2026-07-31", "Amount": 10.25}
+    await org.do("POST", "state/Opportunity", {**deal, "AccountId": key, "Probability": 10})
+    await org.do("POST", "state/Contact", {"LastName": "M", "Birthdate": "1980-01-01"})
+    found = [
+        change for page in await org.pages(topic="/data/ChangeEvents") for change in page.changes
+    ]
+    assert [change.object for change in found] == ["Account", "Opportunity", "Contact"]

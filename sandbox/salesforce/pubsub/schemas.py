@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import fastavro
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from sandbox.salesforce.schema import Field, ObjectType
 
@@ -39,7 +39,14 @@ _HEADER = {
     ],
 }
 _PERSON_NAME = ("Salutation", "FirstName", "LastName")
-_AVRO = {"boolean": "boolean", "currency": "double", "double": "double", "percent": "double"}
+_AVRO = {
+    "boolean": "boolean",
+    "currency": "double",
+    "double": "double",
+    "percent": "double",
+    "int": "int",
+}
+_PYTHON = {"boolean": bool, "double": float, "int": int, "string": str}
 _LEFT_OUT = {"Id", "IsDeleted", "SystemModstamp"}
 
 
@@ -54,6 +61,7 @@ class EventSchema:
     names: tuple[str, ...]
     parents: Mapping[str, tuple[str, str]]
     inner: Mapping[str, tuple[str, ...]]
+    types: Mapping[str, Callable[[Any], Any]]
 
     def encode(self, header: Mapping[str, Any], row: Mapping[str, Any] | None) -> bytes:
         """The payload; `row` is None for a delete and a gap, whose fields are all empty."""
@@ -67,7 +75,7 @@ class EventSchema:
                 record[name] = parts if any(parts.values()) else None
             else:
                 value = row.get(name) if row is not None else None
-                record[name] = None if value is None else value
+                record[name] = None if value is None else self.types[name](value)
         out = io.BytesIO()
         fastavro.schemaless_writer(out, self.parsed, record)
         return out.getvalue()
@@ -134,6 +142,7 @@ def event_schema(obj: ObjectType) -> EventSchema:
         names=tuple(field["name"] for field in record["fields"]),  # type: ignore[index,union-attr]
         parents=parents,
         inner={name: tuple(parts) for name, parts in compounds.items()},
+        types={name: _PYTHON[kind] for name, kind in fields.items()},
     )
 
 
