@@ -1,7 +1,8 @@
 """Where the catch-up stands, and the records of a time for which change events are lost.
 
 Source: Salesforce contracts 5.1 and 6.4. Deleted records are read too. Few are paged by (SystemModstamp,
-Id), many come by a Bulk query. Each gap that was read is kept in `catch-up/gaps.json`: {"object","since","until","reason","found","healed_at"}.
+Id), many come by a Bulk query. Each gap that was read is kept in `catch-up/gaps.json`:
+{"object","since","until","reason","found","healed_at"}.
 """
 
 from __future__ import annotations
@@ -29,8 +30,11 @@ GAPS = "catch-up/gaps.json"
 _KEPT = 100
 
 
-class Documents(Protocol):
+class Reader(Protocol):
     async def read(self, name: str) -> Document | None: ...
+
+
+class Documents(Reader, Protocol):
     async def write(self, name: str, body: bytes, *, expected: str | None = None) -> str: ...
 
 
@@ -126,6 +130,13 @@ class Gaps:
         ]
         after = None if advance.done else {"bulk": advance.position}
         return GapPage(records, after, advance.delay)
+
+
+async def healed_gaps(state: Reader, *, since: str) -> list[dict[str, Any]]:
+    """Those that were read after a time in ISO 8601, in UTC."""
+    document = await state.read(GAPS)
+    known = json.loads(document.body) if document else []
+    return [gap for gap in known if gap["healed_at"] > since]
 
 
 def _name(topic: str) -> str:

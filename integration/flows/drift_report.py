@@ -1,9 +1,10 @@
 """What reconciliation found: one report per run, as JSON for tools and as text for people.
 
 {"run","started_at","ended_at","full","entities":{name:{"found_by","since","complete","compared","in_step",
- "differing","hinted","refused_before","repaired","skipped":{reason:n},"unclear":{reason:n},
+ "differing","hinted","loaded","refused_before","repaired","skipped":{reason:n},"unclear":{reason:n},
  "differences":[{"flow","key","operation","fields"}],"problems":[{"flow","key","reason","description"}],
  "not_repaired":[key]}},
+ "gaps":[{"object","since","until","reason","found","healed_at"}],
  "ledger":{"entries","hinted","oldest"},"counts":[{"name","salesforce","d365"}],
  "jobs":{kind: run},"not_compared":{name: reason}}
 Holds keys and names of fields, never values. Lists are cut at LISTED; the numbers beside them are whole.
@@ -27,6 +28,7 @@ def new_report(run: str, started_at: str, *, full: bool) -> Report:
         "ended_at": None,
         "full": full,
         "entities": {},
+        "gaps": [],
         "ledger": {"entries": 0, "hinted": 0, "oldest": None},
         "counts": [],
         "jobs": {},
@@ -43,6 +45,7 @@ def new_entity(found_by: str, since: str | None) -> Report:
         "in_step": 0,
         "differing": 0,
         "hinted": 0,
+        "loaded": 0,
         "refused_before": 0,
         "repaired": 0,
         "skipped": {},
@@ -68,10 +71,17 @@ def as_text(report: Report) -> str:
 
 def _lines(report: Report) -> Iterator[str]:
     scope = "everything" if report["full"] else "the changes since the last run"
+    if part := report.get("scope"):
+        scope = ", ".join(f"{name} {_words(value)}" for name, value in part.items())
     yield f"Reconciliation {report['run']}, {report['started_at']} to {report['ended_at']}: {scope}"
     for name, entity in report["entities"].items():
         yield ""
         yield from _entity_lines(name, entity)
+    for gap in report["gaps"]:
+        yield (
+            f"gap in the change events of {gap['object']} from {gap['since']} ({gap['reason']}):"
+            f" {gap['found']} records of that time were read"
+        )
     ledger = report["ledger"]
     yield ""
     if ledger["entries"]:
@@ -99,6 +109,8 @@ def _entity_lines(name: str, entity: Report) -> Iterator[str]:
         f"  {entity['compared']} compared, {entity['in_step']} in step, {entity['differing']} different,"
         f" {entity['hinted']} sent to be repaired, {entity['repaired']} of them in step afterwards"
     )
+    if entity.get("loaded"):
+        yield f"  {entity['loaded']} were too many for that and go in a data package"
     if entity["refused_before"]:
         yield f"  {entity['refused_before']} were tried by an earlier run and refused; nothing changed since"
     for reason, count in entity["skipped"].items():
@@ -112,3 +124,7 @@ def _entity_lines(name: str, entity: Report) -> Iterator[str]:
         yield f"  unclear    {each['flow']} {each['key']}: {each['reason']}: {each['description']}"
     for key in entity["not_repaired"]:
         yield f"  not in step yet  {key}"
+
+
+def _words(value: Any) -> str:
+    return ", ".join(value) if isinstance(value, list) else str(value).lower()

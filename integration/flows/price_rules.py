@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from integration.d365.values import decode_date, decode_decimal
 from integration.mapping.price_books import STANDARD
@@ -50,24 +50,34 @@ class BookRule:
 
     @property
     def levels(self) -> tuple[str, ...]:
-        given = (
-            self.customer and f"customer {self.customer}",
-            self.group and f"group {self.group}",
-        )
-        return (*(level for level in given if level), "all")
+        given = (("customer", self.customer), ("group", self.group))
+        return (*(f"{level} {code}" for level, code in given if code), "all")
 
 
-@dataclass(frozen=True, slots=True)
-class Agreement:
-    """A usable row. `level` as in `BookRule.levels`; `price` for one unit."""
+class Place(NamedTuple):
+    """Which prices an agreement competes with. `level` as in `BookRule.levels`."""
 
     company: str
     level: str
     currency: str
-    price: Decimal
-    break_at: Decimal
     site: str
     warehouse: str
+
+    def fits(self, rule: BookRule) -> bool:
+        return self.site in ("", rule.site) and self.warehouse in ("", rule.warehouse)
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """A usable row; `price` for one unit."""
+
+    company: str
+    level: str
+    currency: str
+    site: str
+    warehouse: str
+    price: Decimal
+    break_at: Decimal
     goes_on: bool
 
     def fits(self, rule: BookRule) -> bool:
@@ -89,25 +99,25 @@ class PriceRules:
                 BookRule(
                     name,
                     book.company or company,
-                    _fold(book.group),
-                    _fold(book.customer),
+                    fold(book.group),
+                    fold(book.customer),
                     book.currencies,
-                    _fold(book.site),
-                    _fold(book.warehouse),
+                    fold(book.site),
+                    fold(book.warehouse),
                 )
                 for name, book in prices.books.items()
             ),
         )
         self.companies = tuple(dict.fromkeys(rule.company for rule in self.rules))
         self._base = {name.lower(): currency for name, currency in prices.base_currencies.items()}
-        self._step = Decimal(1).scaleb(-prices.decimals)
+        self.step = Decimal(1).scaleb(-prices.decimals)
 
     def prices_of(
         self, products: Sequence[Record], agreements: Iterable[Record], today: date
     ) -> tuple[dict[PriceKey, Decimal], Counter[str]]:
         """One item: its product row per company, its agreements → its prices, and the agreements left
         out by reason. Raises ContractError for a value of the wrong type."""
-        released = {_text(row, COMPANY): row for row in products}
+        released = {text_in(row, COMPANY): row for row in products}
         skipped: Counter[str] = Counter()
         usable: list[Agreement] = []
         for row in agreements:
@@ -125,9 +135,7 @@ class PriceRules:
             if book != STANDARD and (STANDARD, currency) not in prices:
                 prices[STANDARD, currency] = price
         # A higher quantity break, or a second price of the same rank.
-        places = Counter(
-            (row.company, row.level, row.currency, row.site, row.warehouse) for row in usable
-        )
+        places = Counter((r.company, r.level, r.currency, r.site, r.warehouse) for r in usable)
         skipped["outranked"] += sum(places.values()) - len(places)
         return prices, +skipped
 
@@ -145,25 +153,25 @@ class PriceRules:
             if price is None and base and base[0] == currency:
                 price = base[1]
             if price is not None:
-                prices[rule.book, currency] = price.quantize(self._step, ROUND_HALF_UP)
+                prices[rule.book, currency] = price.quantize(self.step, ROUND_HALF_UP)
         return prices
 
     def _base_price(self, company: str, product: Record) -> tuple[str, Decimal] | None:
         currency, price = self._base.get(company), decode_decimal(product.get("SalesPrice", 0))
         if not currency or price <= 0:  # F&O's empty number is 0
             return None
-        return currency, price / _price_unit(product)
+        return currency, price / price_unit(product)
 
-    def _read(self, row: Record, released: dict[str, Record], today: date) -> Agreement | str:
-        """The agreement, or why it is no price of a Salesforce price book."""
-        company, currency = _text(row, COMPANY), str(row.get("PriceCurrencyCode") or "").upper()
-        level, site = _level(row), _text(row, "PriceSiteId")
-        warehouse = _text(row, "PriceWarehouseId")
-        starts, ends = (decode_date(row.get(f"PriceApplicable{end}Date")) for end in ("From", "To"))
+    def place_of(self, row: Record) -> Place | str:
+        """Where the agreement may count, or why it is no price of a Salesforce price book. Says nothing of
+        the item, the day, the unit and the price."""
+        company, currency = text_in(row, COMPANY), str(row.get("PriceCurrencyCode") or "").upper()
+        level, site = _level(row), text_in(row, "PriceSiteId")
+        warehouse = text_in(row, "PriceWarehouseId")
         of_company = [rule for rule in self.rules if rule.company == company]
-        if company not in released or not of_company:
+        if not of_company:
             return "company"
-        if _text(row, "ItemCode") not in ("", "table"):
+        if text_in(row, "ItemCode") not in ("", "table"):
             return "not-one-item"
         if any(row.get(name) for name in VARIANTS):
             return "variant"
@@ -174,22 +182,31 @@ class PriceRules:
             return "place"
         if not currency or not any(currency in (r.currencies or (currency,)) for r in at_level):
             return "currency"
+        return Place(company, level, currency, site, warehouse)
+
+    def base_currency(self, company: str) -> str | None:
+        return self._base.get(company)
+
+    def _read(self, row: Record, released: dict[str, Record], today: date) -> Agreement | str:
+        """The agreement, or why it is no price of a Salesforce price book."""
+        starts, ends = (decode_date(row.get(f"PriceApplicable{end}Date")) for end in ("From", "To"))
+        if text_in(row, COMPANY) not in released:
+            return "company"
+        place = self.place_of(row)
+        if isinstance(place, str):
+            return place
         if (starts and starts > today) or (ends and ends < today):
             return "not-effective"
-        unit = _text(row, "QuantityUnitySymbol")
-        if unit and unit != _text(released[company], "SalesUnitSymbol"):
+        unit = text_in(row, "QuantityUnitySymbol")
+        if unit and unit != text_in(released[place.company], "SalesUnitSymbol"):
             return "unit"
-        price = decode_decimal(row.get("Price", 0)) / _price_unit(row)
+        price = decode_decimal(row.get("Price", 0)) / price_unit(row)
         if price < 0:
             return "negative"
         return Agreement(
-            company,
-            level,
-            currency,
+            *place,
             price,
             decode_decimal(row.get("FromQuantity", 0)),
-            site,
-            warehouse,
             row.get("WillSearchContinue") == "Yes",
         )
 
@@ -209,25 +226,25 @@ def _best(rule: BookRule, rows: list[Agreement]) -> Decimal | None:
 
 
 def _level(row: Record) -> str:
-    match _text(row, "AccountCode"):
+    match text_in(row, "AccountCode"):
         case "table":
-            return (
-                f"customer {_text(row, 'CustomerAccountNumber') or _text(row, 'AccountRelation')}"
-            )
+            return f"customer {text_in(row, 'CustomerAccountNumber') or text_in(row, 'AccountRelation')}"
         case "groupid":
-            return f"group {_text(row, 'PriceCustomerGroupCode') or _text(row, 'AccountRelation')}"
+            return (
+                f"group {text_in(row, 'PriceCustomerGroupCode') or text_in(row, 'AccountRelation')}"
+            )
         case _:
             return "all"
 
 
-def _price_unit(row: Record) -> Decimal:
+def price_unit(row: Record) -> Decimal:
     """How many units the price is for; F&O takes 0 as 1."""
     return decode_decimal(row.get("SalesPriceQuantity", 1)) or Decimal(1)
 
 
-def _text(row: Record, name: str) -> str:
-    return _fold(row.get(name))
+def text_in(row: Record, name: str) -> str:
+    return fold(row.get(name))
 
 
-def _fold(value: object) -> str:
+def fold(value: object) -> str:
     return str(value or "").rstrip().casefold()

@@ -1,7 +1,7 @@
 """Brings Product2 and PricebookEntry in step by sObject Collections (Salesforce contract 7).
 
-Behind the Protocol `PriceTarget`, so that Bulk API 2.0 can take its place for millions of rows. Key fields
-of an entry can only be set when it is created, so existing entries are read, new ones inserted with all
+The path for few rows, and for those that a load by Bulk API 2.0 could not bring in step. Key fields of an
+entry can only be set when it is created, so existing entries are read, new ones inserted with all
 fields and others updated in price and activity alone. Standard prices go before custom ones.
 """
 
@@ -46,6 +46,9 @@ class Pushed:
 
 
 class PriceTarget(Protocol):
+    async def org(self) -> Org:
+        """The price books of the rules. Raises RecordRejected where one is missing."""
+
     async def push(self, items: Sequence[WantedItem]) -> Pushed:
         """Compares with what is there and writes the differences.
 
@@ -69,6 +72,9 @@ class CollectionsPriceTarget:
         self._client = client
         self._read = PricebookReader(client, books, columns)
         self._dry = dry
+
+    async def org(self) -> Org:
+        return Org(await self._read.books(), await self._read.has_currencies())
 
     async def push(self, items: Sequence[WantedItem]) -> Pushed:
         pushed = Pushed()

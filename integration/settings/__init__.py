@@ -6,6 +6,7 @@ the environment. Secrets are `SecretStr` and never printed.
 
 from integration.settings.app import AppSettings, RetrySettings
 from integration.settings.base import Switch
+from integration.settings.catch_up import CatchUpSettings, WatchSettings
 from integration.settings.connections import (
     AzureSettings,
     D365Settings,
@@ -13,13 +14,16 @@ from integration.settings.connections import (
     WebhookSettings,
 )
 from integration.settings.flows import OrderSettings, PaymentSettings, ReconcileSettings
+from integration.settings.gone import GoneSettings
 from integration.settings.loading import Settings, load_settings
 from integration.settings.volume import VolumeSettings
 
 __all__ = [
     "AppSettings",
     "AzureSettings",
+    "CatchUpSettings",
     "D365Settings",
+    "GoneSettings",
     "OrderSettings",
     "PaymentSettings",
     "ReconcileSettings",
@@ -28,6 +32,7 @@ __all__ = [
     "Settings",
     "Switch",
     "VolumeSettings",
+    "WatchSettings",
     "WebhookSettings",
     "load_settings",
 ]

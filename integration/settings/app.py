@@ -71,19 +71,13 @@ class AppSettings(Buckets, StockLimit):
         validation_alias="PRICES_FULL_REFRESH_DAYS",
         description="days after which a run compares all prices with Salesforce; 0: every run",
     )
-    prices_page: int = Field(
-        500,
-        ge=1,
-        le=5000,
-        validation_alias="PRICES_PAGE",
-        description="items read from F&O in one step of the prices job",
-    )
     prices_rows: int = Field(
         2000,
         ge=1,
         le=2000,
         validation_alias="PRICES_ROWS",
-        description="most rows written to Salesforce in one step of the prices job",
+        description="most product and price rows compared and written together where they are too few"
+        " for Bulk API 2.0",
     )
     flow_payments: Switch = Field(
         "on", validation_alias="FLOW_PAYMENTS", description="payment status to Salesforce"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationInfo
+from pydantic import BeforeValidator, Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ def _pairs(value: Any) -> Any:
     return {name.strip(): result.strip() for name, _, result in parts}
 
 
+_REFERENCE = "@microsoft.keyvault("
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(split)]
 Pairs = Annotated[dict[str, str], NoDecode, BeforeValidator(_pairs)]
 BaseUrl = Annotated[str, BeforeValidator(_base_url)]
@@ -57,6 +58,17 @@ class Group(BaseSettings):
     """
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _resolved(cls, value: Any) -> Any:
+        """Azure passes on a Key Vault reference that it cannot resolve, and anybody could guess that text."""
+        if isinstance(value, str) and value.lstrip().lower().startswith(_REFERENCE):
+            raise ValueError(
+                "the Key Vault reference is not resolved: set the secret and the app's right to read"
+                " it, then restart the app"
+            )
+        return value
 
 
 def needed(

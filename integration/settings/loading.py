@@ -10,6 +10,7 @@ from pydantic_settings import SettingsConfigDict
 from integration.errors import ConfigurationError
 from integration.settings.app import AppSettings, RetrySettings
 from integration.settings.base import Buckets, CallLimit, Group, StockLimit
+from integration.settings.catch_up import CatchUpSettings, WatchSettings
 from integration.settings.connections import (
     AzureSettings,
     D365Settings,
@@ -17,6 +18,7 @@ from integration.settings.connections import (
     WebhookSettings,
 )
 from integration.settings.flows import OrderSettings, PaymentSettings, ReconcileSettings
+from integration.settings.gone import GoneSettings
 from integration.settings.volume import VolumeSettings
 
 
@@ -32,6 +34,9 @@ class Settings(BaseModel, frozen=True):
         default_factory=lambda: ReconcileSettings.model_validate({})
     )
     payments: PaymentSettings = Field(default_factory=lambda: PaymentSettings.model_validate({}))
+    catch_up: CatchUpSettings = Field(default_factory=lambda: CatchUpSettings.model_validate({}))
+    watch: WatchSettings = Field(default_factory=lambda: WatchSettings.model_validate({}))
+    gone: GoneSettings = Field(default_factory=lambda: GoneSettings.model_validate({}))
     volume: VolumeSettings = Field(default_factory=lambda: VolumeSettings.model_validate({}))
 
 

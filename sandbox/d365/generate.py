@@ -33,12 +33,12 @@ _KINDS = (
 )
 
 
-def generate_products(count: int, seed: int = 1, company: str = "usmf") -> Rows:
-    """ReleasedProductsV2. One in 20 is a service, one in 40 a product master, one in 500 has a leading blank
-    in its number (F&O contract 2.3); some prices are for 10 or 100 units."""
+def generate_products(count: int, seed: int = 1, company: str = "usmf", first: int = 1) -> Rows:
+    """ReleasedProductsV2, numbered from `first`. One in 20 is a service, one in 40 a product master, one in
+    500 has a leading blank in its number (F&O contract 2.3); some prices are for 10 or 100 units."""
     rng = random.Random(f"products {seed}")
     rows = []
-    for position in range(1, count + 1):
+    for position in range(first, first + count):
         number = f"{' ' if position % 500 == 0 else ''}P{position:06}"
         service = rng.random() < 0.05
         unit = "hr" if service else rng.choice(_UNITS)
@@ -97,16 +97,18 @@ def generate_prices(
     today: datetime.date,
     customers: Sequence[str] = (),
     groups: Sequence[str] = PRICE_GROUPS,
+    first: int = 0,
 ) -> Rows:
-    """SalesPriceAgreements: for all, by quantity, for a price group, for one customer, past, future, for one
-    variant and for one site. One product in ten has none, so its base price counts."""
+    """SalesPriceAgreements, their records numbered from `first`: for all, by quantity, for a price group, for
+    one customer, past, future, for one variant and for one site. One product in ten has none, so its base
+    price counts."""
     rng = random.Random(f"prices {seed}")
     rows: Rows = []
     for product in products:
         if rng.random() < 0.1:
             continue
         for _ in range(per_product):
-            rows.append(_agreement(product, len(rows), rng, today, customers, groups))
+            rows.append(_agreement(product, first + len(rows), rng, today, customers, groups))
     return rows
 
 

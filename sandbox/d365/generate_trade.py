@@ -37,6 +37,7 @@ _NAMES = (
 _KINDS = ("Works", "Trading", "Supplies", "Systems", "Partners", "Retail", "Logistics", "Group")
 _TOWNS = ("Seattle", "Austin", "Boston", "Denver", "Chicago", "Portland", "Atlanta", "Tampa")
 _TERMS = ("Net10", "Net30", "Net45", "")
+_MOST_PRICES = 1000  # of one product, so that two parts of a range do not meet
 
 
 def generate_stock(products: Sequence[Mapping[str, Any]], seed: int = 1) -> Rows:
@@ -149,15 +150,16 @@ def generate(
     environment: Environment, given: Mapping[str, Any]
 ) -> dict[str, Iterable[dict[str, Any]]]:
     """`given`: company, seed, today and how many products, prices (per product) or agreements (in all),
-    customers, orders and lines (per order); stock true or false. Rows by entity set, agreements as they
-    are asked for; raises ValueError for anything unknown."""
+    customers, orders and lines (per order); stock true or false; `first` number of a product. Rows by
+    entity set, agreements as they are asked for; raises ValueError for anything unknown."""
     known = {"company", "seed", "today", "products", "prices", "agreements", "stock", "customers"}
-    unknown = set(given) - known - {"orders", "lines"}
+    unknown = set(given) - known - {"orders", "lines", "first"}
     if unknown:
         raise ValueError(f"nothing to generate is called {sorted(unknown)}")
     company, seed = company_of(environment, given), int(given.get("seed", 1))
     currency = environment.companies[company].currency
-    products = generate_products(int(given.get("products", 0)), seed, company)
+    first = int(given.get("first", 1))
+    products = generate_products(int(given.get("products", 0)), seed, company, first)
     customers = generate_customers(int(given.get("customers", 0)), seed, company, currency)
     made: dict[str, Iterable[dict[str, Any]]] = {
         "ReleasedProductsV2": products,
@@ -168,7 +170,12 @@ def generate(
     accounts, today = [row["CustomerAccount"] for row in customers], day_of(given.get("today"))
     if given.get("prices"):
         made["SalesPriceAgreements"] = generate_prices(
-            products, int(given["prices"]), seed, today=today, customers=accounts
+            products,
+            int(given["prices"]),
+            seed,
+            today=today,
+            customers=accounts,
+            first=(first - 1) * _MOST_PRICES,
         )
     if given.get("agreements"):
         if not products or given.get("prices"):

@@ -23,6 +23,7 @@ from sandbox.demo.prices import PriceScene
 from sandbox.demo.reconcile import ReconcileScene
 from sandbox.demo.stage import Stage
 from sandbox.demo.stock import StockScene
+from sandbox.demo.volume import VolumeScene
 from sandbox.stack import Sandbox
 
 if TYPE_CHECKING:
@@ -33,8 +34,16 @@ if TYPE_CHECKING:
 # Orders sell what the price flow has brought; invoices are of those orders.
 SCENES = (
     AccountScene, PriceScene, ContactScene, OrderScene, StockScene, InvoiceScene, PaymentScene,
-    CustomerScene, CatchUpScene, ReconcileScene,
+    CustomerScene, CatchUpScene, ReconcileScene, VolumeScene,
 )  # fmt: skip
+# Volume begins early here, and nobody waits for long.
+_SMALL = {
+    "PACKAGE_THRESHOLD": "100",
+    "PACKAGE_POLL_SECONDS": "0.2",
+    "BULK_THRESHOLD": "500",
+    "BULK_POLL_SECONDS": "0.2",
+    "BATCH_SECONDS": "6",
+}
 _MAPPING = Path(__file__).with_name("mapping.toml")
 
 
@@ -44,7 +53,7 @@ async def run_demo(*, seed: int, verbose: bool, scenes: Sequence[type[Scene]] = 
     console.print("Starting Salesforce, F&O, Entra, Service Bus, Blob storage and the app …")
     started = time.monotonic()
     log = LogBook()
-    settings = {"MAPPING_FILE": str(_MAPPING)}
+    settings = {"MAPPING_FILE": str(_MAPPING), **_SMALL}
     async with Sandbox(settings=settings, echo=verbose, log=log.hear) as sandbox:
         console.print(f"  [green]up[/] [dim]({time.monotonic() - started:.1f} s)[/]")
         stage = Stage(sandbox, log, seed, random.Random(seed))
@@ -85,7 +94,7 @@ def _show(console: Console, scenes: Sequence[Scene], stage: Stage) -> None:
     console.print(tables.flows(scenes))
     console.print(tables.kept(stage.sandbox.dead_letters()))
     for scene in scenes:
-        if isinstance(scene, CatchUpScene) and not scene.broken:
+        if isinstance(scene, CatchUpScene | VolumeScene) and not scene.broken:
             console.print(f"  {scene.summary()}", highlight=False)
         if isinstance(scene, ReconcileScene):
             tables.report(console, scene.text)

@@ -130,3 +130,14 @@ async def test_a_gap_of_many_records_is_read_by_a_bulk_query(world: World) -> No
     assert counts["gap_records"] >= 12
     assert len(await world.put("salesforce", "bulk/jobs", None, method="GET")) == jobs + 1
     assert await world.is_in_step(*lost)
+
+
+async def test_the_next_drift_report_tells_of_the_gap_once(world: World) -> None:
+    await caught_up(world)
+    await world.put("salesforce", "pubsub/expire", {}, method="POST")
+    await caught_up(world)
+    for expected in (True, False):
+        state = await run_timer(world, "reconcile", "reconcile")
+        report = document(world, f"reports/reconcile/{state['position']['run']}.json")
+        found = [gap["object"] for gap in report["gaps"] if gap["reason"] == "expired"]
+        assert ("Account" in found) is expected

@@ -1,7 +1,8 @@
-"""Pages of items and agreements: the reader against the F&O stand-in, in this process."""
+"""Items with their agreements as one stream: the reader against the F&O stand-in, in this process."""
 
 from __future__ import annotations
 
+import itertools
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ import httpx
 import pytest
 
 from integration.d365.client import D365Client
-from integration.errors import RecordRejected
+from integration.errors import RecordRejected, Unreachable
 from integration.flows.products import ODataPriceSource
 from sandbox.d365 import D365StandIn
 from tests.contract.d365_standin import BASE, CLIENT, new_entra
@@ -17,6 +18,8 @@ from tests.unit.test_d365_support import AccessToken, settings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from integration.flows.pricing.source import SourceItem
 
 SELECT = ("dataAreaId", "ItemNumber", "SalesPrice")
 
@@ -44,12 +47,23 @@ class Source:
         rows = [{"dataAreaId": company, "ItemNumber": i, "ProductNumber": i} for i in items]
         await self.put("ReleasedProductsV2", *rows)
 
-    def source(self, *companies: str, sales_stop: bool = False) -> ODataPriceSource:
+    def source(
+        self, *companies: str, sales_stop: bool = False, page: int = 100
+    ) -> ODataPriceSource:
         given = companies or ("usmf",)
-        return ODataPriceSource(self.client, given, SELECT, sales_stop=sales_stop)
+        return ODataPriceSource(self.client, given, SELECT, sales_stop=sales_stop, page=page)
+
+    async def agreements(self, *items: str, company: str = "usmf") -> None:
+        """One each, with prices 1, 2, …"""
+        rows = [
+            {"dataAreaId": company, "ItemNumber": item, "RecordId": number, "Price": number}
+            for number, item in enumerate(items, next(RECORDS) * 1000)
+        ]
+        await self.put("SalesPriceAgreements", *rows)
 
 
 ENTRA = new_entra()
+RECORDS = itertools.count(1)
 
 
 @pytest.fixture
@@ -72,78 +86,132 @@ async def d365() -> AsyncIterator[Source]:
         await client.close()
 
 
-async def names(source: ODataPriceSource, limit: int) -> list[list[str]]:
-    """The items of all pages."""
-    pages, after = [], ""
-    while True:
-        page = await source.page(after, None, limit)
-        pages.append([each.item for each in page.items])
-        if not page.more:
-            return pages
-        after = pages[-1][-1]
+async def read(
+    source: ODataPriceSource, after: str = "", until: str | None = None
+) -> list[SourceItem]:
+    """All items of a range."""
+    stream, items = source.open(after, until), []
+    while batch := await stream.next():
+        items += batch
+    assert await stream.next() == []
+    return items
 
 
-async def test_pages_hold_every_item_once_in_the_order_of_f_and_o(d365: Source) -> None:
+def names(items: list[SourceItem]) -> list[str]:
+    return [each.item for each in items]
+
+
+def counts(items: list[SourceItem]) -> dict[str, int]:
+    """Agreements by item."""
+    return {each.item: len(each.agreements) for each in items}
+
+
+@pytest.mark.parametrize("page", [2, 3, 5, 100])
+async def test_every_item_comes_once_in_the_order_of_f_and_o(d365: Source, page: int) -> None:
     await d365.items("b2", "A1", "C3", "a05", "Z9")
-    assert await names(d365.source(), 2) == [["a05", "A1"], ["b2", "C3"], ["Z9"]]
-    assert await names(d365.source(), 5) == [["a05", "A1", "b2", "C3", "Z9"]]
+    assert names(await read(d365.source(page=page))) == ["a05", "A1", "b2", "C3", "Z9"]
 
 
-async def test_a_page_costs_two_calls(d365: Source) -> None:
+async def test_a_small_table_costs_one_call_for_each_set(d365: Source) -> None:
     await d365.items("A", "B")
-    await d365.source(sales_stop=True).page("", None, 10)
-    assert d365.calls == ["GET ReleasedProductsV2", "POST $batch"]
+    await read(d365.source(sales_stop=True))
+    assert d365.calls == [
+        "GET ReleasedProductsV2",
+        "GET SalesPriceAgreements",
+        "GET ProductDefaultOrderSettings",
+    ]
 
 
-async def test_an_item_of_several_companies_comes_whole(d365: Source) -> None:
+async def test_calls_follow_the_number_of_rows(d365: Source) -> None:
+    items = [f"I{number:03}" for number in range(200)]
+    await d365.items(*items)
+    await d365.agreements(*[item for item in items for _ in range(5)])
+    assert counts(await read(d365.source(page=50))) == dict.fromkeys(items, 5)
+    # 4 full pages of products, 21 of agreements (each gives back its last item), and the ends of both
+    assert d365.calls.count("GET ReleasedProductsV2") <= 5
+    assert d365.calls.count("GET SalesPriceAgreements") <= 24
+
+
+@pytest.mark.parametrize("page", [2, 3, 4, 100])
+async def test_an_item_of_several_companies_comes_whole(d365: Source, page: int) -> None:
     await d365.items("A", "B", "C", company="demf")
     await d365.items("B", "C", "D")
     await d365.items("A", "E", company="frrt")
-    source = d365.source("usmf", "demf")
-    for limit in (1, 2, 3):
-        pages = await names(source, limit)
-        assert [item for page in pages for item in page] == ["A", "B", "C", "D"]
-        assert max(map(len, pages)) <= limit
-    [first, second, *_] = (await source.page("", None, 4)).items
-    assert [row["dataAreaId"] for row in first.rows] == ["demf"]
-    assert [row["dataAreaId"] for row in second.rows] == ["usmf", "demf"]
+    found = await read(d365.source("usmf", "demf", page=page))
+    assert names(found) == ["A", "B", "C", "D"]
+    assert [row["dataAreaId"] for row in found[0].rows] == ["demf"]
+    assert [row["dataAreaId"] for row in found[1].rows] == ["usmf", "demf"]
 
 
-async def test_a_range_ends_with_its_last_key(d365: Source) -> None:
+@pytest.mark.parametrize("page", [1, 2, 100])
+async def test_a_range_ends_with_its_last_key(d365: Source, page: int) -> None:
     await d365.items("A", "B", "C", "D")
-    page = await d365.source().page("A", "C", 10)
-    assert ([each.item for each in page.items], page.more) == (["B", "C"], False)
+    await d365.agreements("A", "C", "D")
+    assert counts(await read(d365.source(page=page), "A", "C")) == {"B": 0, "C": 1}
 
 
 async def test_agreements_and_stops_reach_their_items(d365: Source) -> None:
     await d365.items("A", "B", "C")
-    common = {"dataAreaId": "usmf", "Price": 1.05}
-    await d365.put(
-        "SalesPriceAgreements",
-        {**common, "RecordId": 1, "ItemNumber": "A"}, {**common, "RecordId": 2, "ItemNumber": "b"},
-        {**common, "RecordId": 3, "ItemNumber": "B"}, {**common, "RecordId": 4, "ItemNumber": "C"},
-        {**common, "RecordId": 5, "ItemNumber": "B", "dataAreaId": "demf"},
-    )  # fmt: skip
+    await d365.agreements("A", "b", "B", "C")
+    await d365.agreements("B", company="demf")
     await d365.put(
         "ProductDefaultOrderSettings",
         {"dataAreaId": "usmf", "ItemNumber": "B", "IsSalesProcessingStopped": "Yes"},
         {"dataAreaId": "usmf", "ItemNumber": "A", "IsSalesProcessingStopped": "No"},
     )
-    page = await d365.source(sales_stop=True).page("", None, 2)
-    assert [[row["RecordId"] for row in each.agreements] for each in page.items] == [[1], [2, 3]]
-    assert [each.stopped for each in page.items] == [set(), {"usmf"}]
-    assert str(page.items[0].agreements[0]["Price"]) == "1.05"
+    found = await read(d365.source(sales_stop=True, page=2))
+    assert counts(found) == {"A": 1, "B": 2, "C": 1}
+    assert [each.stopped for each in found] == [set(), {"usmf"}, set()]
+
+
+@pytest.mark.parametrize("page", [2, 3, 5, 8, 100])
+@pytest.mark.parametrize(
+    ("items", "agreed"),
+    [
+        ("ABCDEFGH", ""),
+        ("ABCDEFGH", "H"),
+        ("ABCDEFGH", "HHHHHHHHHH"),
+        ("ABCDEFGH", "AAAABBBBBBBBBCEEEEEEEEEEEEEGHHH"),
+        ("BDFH", "AAACCCEEEGGGIII"),  # of items that are not released here
+        ("BDFHJLNPRT", "AAAAAAAABCCCCCCCCDEEEEEEEESUUU"),
+        ("A", "BCDEFGHIJKLMNOP"),
+        ("Z", "BCDEFGHIJKLMNOPZ"),
+        ("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "AZZ"),
+    ],
+)
+async def test_wherever_the_pages_end_each_item_has_its_agreements(
+    d365: Source, items: str, agreed: str, page: int
+) -> None:
+    await d365.items(*items)
+    if agreed:
+        await d365.agreements(*agreed)
+    expected = {item: agreed.count(item) for item in items}
+    assert counts(await read(d365.source(page=page))) == expected
+
+
+async def test_a_stream_goes_on_after_trouble(d365: Source) -> None:
+    await d365.items("A", "B", "C")
+    await d365.agreements("A", "B", "C")
+    stream = d365.source(page=2).open("", None)
+    fault = {"path": "/data/SalesPriceAgreements", "status": 503, "count": 1}
+    await d365.http.post("/sandbox/faults", json=fault)
+    with pytest.raises(Unreachable):
+        await stream.next()
+    found = []
+    while batch := await stream.next():
+        found += batch
+    assert counts(found) == {"A": 1, "B": 1, "C": 1}
+    assert d365.calls.count("GET ReleasedProductsV2") == 2  # the page it had is not read again
 
 
 async def test_an_item_with_a_star_is_read_but_bounds_no_page(d365: Source) -> None:
     await d365.items("A", "B*", "C")
-    assert await names(d365.source(), 2) == [["A"], ["B*", "C"]]
+    assert names(await read(d365.source(page=2))) == ["A", "B*", "C"]
     await d365.items("B*1", "B*2")
     with pytest.raises(RecordRejected):
-        await names(d365.source(), 2)
+        await read(d365.source(page=2))
 
 
-async def test_no_items_is_an_empty_page_of_one_call(d365: Source) -> None:
-    page = await d365.source().page("", None, 5)
-    assert (page.items, page.more) == ([], False)
+async def test_no_items_cost_one_call(d365: Source) -> None:
+    assert await read(d365.source()) == []
     assert d365.calls == ["GET ReleasedProductsV2"]
