@@ -4,6 +4,7 @@ docs/mapping.md                  the mapping tables
 docs/settings.md                 every app setting
 docs/salesforce-event.schema.json   the webhook's JSON envelope
 docs/openapi.json                what /api/openapi.json answers, for an app of another name
+docs/commands.md                 the operators' commands
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ def documents() -> dict[str, str]:
         "settings.md": settings_page(),
         "salesforce-event.schema.json": event_schema(),
         "openapi.json": openapi_document(),
+        "commands.md": commands_page(),
     }
 
 
@@ -33,6 +35,12 @@ def openapi_document() -> str:
     from integration.triggers.openapi import document
 
     return json.dumps(document("https://your-app.azurewebsites.net"), indent=2) + "\n"
+
+
+def commands_page() -> str:
+    from integration.cli.manual import manual
+
+    return manual()
 
 
 def event_schema() -> str:

@@ -100,10 +100,6 @@ param alertEmails string = ''
 @description('Functions of this release, written by python -m infra.parameters.')
 param expectedFunctions int
 
-@minValue(1000)
-@description('API calls that Salesforce grants this integration in 24 hours, for the budget alert.')
-param salesforceDailyCalls int = 100000
-
 @minValue(30)
 @maxValue(730)
 param logRetentionDays int = 90
@@ -282,7 +278,6 @@ module alerts 'modules/alerts.bicep' = {
     namespaceId: servicebus.outputs.id
     queues: queueNames
     expectedFunctions: expectedFunctions
-    salesforceDailyCalls: salesforceDailyCalls
   }
 }
 
@@ -294,7 +289,6 @@ module workbook 'modules/workbook.bicep' = {
     tags: tags
     workspaceId: monitoring.outputs.workspaceId
     namespaceId: servicebus.outputs.id
-    salesforceDailyCalls: salesforceDailyCalls
   }
 }
 

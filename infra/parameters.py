@@ -51,7 +51,6 @@ PARAMETERS: dict[str, tuple[str, str | None]] = {
     "operatorPrincipalId": ("OPERATOR_PRINCIPAL_ID", ""),
     "operatorPrincipalType": ("OPERATOR_PRINCIPAL_TYPE", "Group"),
     "alertEmails": ("ALERT_EMAILS", ""),
-    "salesforceDailyCalls": ("DAILY_SALESFORCE_CALLS", "100000"),
     "logRetentionDays": ("LOG_RETENTION_DAYS", "90"),
     "logDailyQuotaGb": ("LOG_DAILY_QUOTA_GB", "-1"),
 }

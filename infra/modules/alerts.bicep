@@ -8,7 +8,6 @@ param workspaceId string
 param namespaceId string
 param queues object
 param expectedFunctions int
-param salesforceDailyCalls int
 
 var runbook = 'docs/runbook.md'
 var addresses = filter(map(split(emails, ','), part => trim(part)), address => !empty(address))
@@ -160,9 +159,9 @@ var findings = [
   {
     name: 'salesforce-budget'
     description: 'The daily Salesforce API calls run low.'
-    query: replace(loadTextContent('../queries/alert-salesforce-budget.kql'), '{salesforceDailyCalls}', string(salesforceDailyCalls))
-    window: 'P1D'
-    frequency: 'PT1H'
+    query: loadTextContent('../queries/alert-salesforce-budget.kql')
+    window: 'PT1H'
+    frequency: 'PT15M'
     severity: 2
   }
   {

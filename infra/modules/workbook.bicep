@@ -4,7 +4,6 @@ param location string
 param tags object
 param workspaceId string
 param namespaceId string
-param salesforceDailyCalls int
 
 var views = [
   {
@@ -38,9 +37,9 @@ var views = [
     visualization: 'table'
   }
   {
-    title: 'Salesforce API budget, last 24 hours'
-    query: replace(loadTextContent('../queries/view-salesforce-budget.kql'), '{salesforceDailyCalls}', string(salesforceDailyCalls))
-    visualization: 'table'
+    title: 'Salesforce API calls left'
+    query: loadTextContent('../queries/view-salesforce-budget.kql')
+    visualization: 'linechart'
   }
   {
     title: 'Records that ended without being in step, by cause'

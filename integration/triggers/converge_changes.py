@@ -39,3 +39,4 @@ async def converge_changes(message: func.ServiceBusMessage) -> None:
         return
     session = message.session_id or bucket_of(message_id, app.settings.app.buckets)
     await app.dispatcher.handle(body, session=session, message_id=message_id)
+    app.journal.handled(message_id)

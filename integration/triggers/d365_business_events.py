@@ -14,6 +14,8 @@ import azure.functions as func
 
 from integration.errors import ConfigurationError, ContractError
 from integration.messaging.service_bus import BUSINESS_EVENTS
+from integration.telemetry import continued, log_event, record_events, trace_parent
+from integration.triggers.tracing import trace_of
 from integration.wiring import get_app, put_back
 
 if TYPE_CHECKING:
@@ -35,7 +37,6 @@ SOURCE: Final = "d365"
 )
 async def d365_business_events(message: func.ServiceBusMessage, context: func.Context) -> None:
     from integration.d365.events import read_event
-    from integration.telemetry import record_events
 
     body = message.get_body()
     try:
@@ -53,14 +54,14 @@ async def d365_business_events(message: func.ServiceBusMessage, context: func.Co
         await _keep(app, body, error)
         record_events(SOURCE, "unusable", 1)
         return
-    trace = getattr(context.trace_context, "trace_parent", None) or None
-    record_events(SOURCE, await _accept(app, event, trace), 1)
+    with continued("accept business event", trace_of(context)):
+        result = await _accept(app, event)
+    record_events(SOURCE, result, 1)
 
 
-async def _accept(app: App, event: BusinessEvent, trace: str | None) -> str:
+async def _accept(app: App, event: BusinessEvent) -> str:
     """Durable when it returns what became of the event: accepted, ignored or unknown."""
     from integration.messaging.hints import Hint
-    from integration.telemetry import log_event
 
     now = datetime.now(UTC)
     hints = [
@@ -72,7 +73,7 @@ async def _accept(app: App, event: BusinessEvent, trace: str | None) -> str:
             company=change.company,
             event_id=event.event_id,
             seen_at=now,
-            trace=trace,
+            trace=trace_parent(),
         )
         for change in event.changes
         if (SOURCE, change.object) in app.objects

@@ -1,7 +1,8 @@
-"""Tells a probe whether the app can start its work: the settings are complete and valid.
+"""Two questions of a probe: can the app start its work, and does all that it works with answer.
 
-It calls no other system: a probe that fails with Salesforce would restart a healthy app. Details are in the
-log, because this route needs no key.
+`/api/health` needs no key, calls no other system (a probe that fails with Salesforce would restart a healthy
+app) and tells nothing but a word; details are in the log. `/api/health/deep` needs a function key, which the
+host checks before this code runs: a function of its own, because one function has one level of authorisation.
 """
 
 from __future__ import annotations
@@ -9,23 +10,76 @@ from __future__ import annotations
 import json
 import logging
 from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import azure.functions as func
 
 from integration.errors import ConfigurationError
+from integration.triggers.problem import problem
 from integration.wiring import get_app
 
+if TYPE_CHECKING:
+    from integration.wiring import App
+
 bp = func.Blueprint()
+
+_DEEP = "/api/health/deep"
+_OFF = ("", "0", "false")
 
 
 @bp.function_name("health")
 @bp.route(route="health", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
 async def health(req: func.HttpRequest) -> func.HttpResponse:
+    if req.params.get("deep", "").lower() not in _OFF:
+        return _to_deep(req)
+    app = await _app()
+    return _answer(HTTPStatus.OK, "ok") if app else _misconfigured()
+
+
+@bp.function_name("health_deep")
+@bp.route(route="health/deep", methods=["GET"], auth_level=func.AuthLevel.FUNCTION)
+async def health_deep(req: func.HttpRequest) -> func.HttpResponse:
+    from integration.health_checks import look
+
+    app = await _app()
+    if app is None:
+        return _misconfigured()
+    found = await look(app)
+    well = not any(finding.reason for finding in found.values())
+    checks = {
+        name: {"ok": not finding.reason, "seconds": finding.seconds}
+        | ({"reason": finding.reason} if finding.reason else {})
+        for name, finding in found.items()
+    }
+    status = HTTPStatus.OK if well else HTTPStatus.SERVICE_UNAVAILABLE
+    return _answer(status, "ok" if well else "failing", checks=checks)
+
+
+def _to_deep(req: func.HttpRequest) -> func.HttpResponse:
+    """The host judges the key there; here nobody can. A key in a header is sent again by the caller."""
+    key = req.params.get("code")
+    if not key and not req.headers.get("x-functions-key"):
+        return problem(HTTPStatus.UNAUTHORIZED, f"ask {_DEEP} with a function key")
+    location = f"{_DEEP}?code={quote(key, safe='')}" if key else _DEEP
+    return func.HttpResponse(
+        status_code=HTTPStatus.TEMPORARY_REDIRECT, headers={"Location": location}
+    )
+
+
+async def _app() -> App | None:
     try:
-        await get_app()
+        return await get_app()
     except ConfigurationError as error:
         logging.getLogger("integration").error("%s", error)  # noqa: TRY400 - the list is the message
-        body, status = {"status": "misconfigured"}, HTTPStatus.SERVICE_UNAVAILABLE
-    else:
-        body, status = {"status": "ok"}, HTTPStatus.OK
-    return func.HttpResponse(json.dumps(body), status_code=status, mimetype="application/json")
+        return None
+
+
+def _misconfigured() -> func.HttpResponse:
+    return _answer(HTTPStatus.SERVICE_UNAVAILABLE, "misconfigured")
+
+
+def _answer(status: HTTPStatus, word: str, **members: Any) -> func.HttpResponse:
+    body = json.dumps({"status": word, **members})
+    headers = {"Cache-Control": "no-store"}
+    return func.HttpResponse(body, status_code=status, mimetype="application/json", headers=headers)

@@ -52,6 +52,7 @@ def document(server: str) -> Json:
             "/api/inventory": {"get": _many_items()},
             "/api/salesforce/events": {"post": _events()},
             "/api/health": {"get": _health()},
+            "/api/health/deep": {"get": _health_deep()},
         },
         "components": {
             "schemas": {**_schemas(StockAnswer, ItemStock, RecordsChanged), **_PLAIN},
@@ -114,6 +115,19 @@ def _health() -> Json:
     }
 
 
+def _health_deep() -> Json:
+    return {
+        "operationId": "getDeepHealth",
+        "summary": "Whether Service Bus, storage and both sign-ins answer",
+        "security": _KEY,
+        "responses": {
+            "200": {"description": "OK", "content": _json("DeepHealth")},
+            "401": {"description": "No function key, or a wrong one"},
+            "503": {"description": "Something does not answer", "content": _json("DeepHealth")},
+        },
+    }
+
+
 def _parameter(name: str, description: str, where: Literal["query", "path"] = "query") -> Json:
     return {
         "name": name,
@@ -139,6 +153,7 @@ _ERRORS = {
     502: "Dynamics 365 gave no usable answer",
     503: "Not possible now; the header Retry-After says in how many seconds",
 }
+_CHECKS = ("service_bus", "storage", "salesforce", "d365")
 _PLAIN: Json = {
     "Accepted": {
         "type": "object",
@@ -156,6 +171,28 @@ _PLAIN: Json = {
         "type": "object",
         "required": ["status"],
         "properties": {"status": {"type": "string", "enum": ["ok", "misconfigured"]}},
+    },
+    "DeepHealth": {
+        "type": "object",
+        "required": ["status"],
+        "properties": {
+            "status": {"type": "string", "enum": ["ok", "failing", "misconfigured"]},
+            "checks": {
+                "type": "object",
+                "properties": {
+                    name: {"$ref": _REFERENCE.format(model="HealthCheck")} for name in _CHECKS
+                },
+            },
+        },
+    },
+    "HealthCheck": {
+        "type": "object",
+        "required": ["ok", "seconds"],
+        "properties": {
+            "ok": {"type": "boolean"},
+            "seconds": {"type": "number"},
+            "reason": {"type": "string", "description": "Missing where the check is ok"},
+        },
     },
 }
 _SECURITY: Json = {

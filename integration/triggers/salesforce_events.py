@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 import azure.functions as func
 
 from integration.errors import ConfigurationError, ContractError, Unreachable
+from integration.telemetry import continued, record_events, trace_parent
 from integration.triggers.problem import problem
+from integration.triggers.tracing import trace_of
 from integration.wiring import get_app
 
 if TYPE_CHECKING:
@@ -51,8 +53,8 @@ async def salesforce_events(req: func.HttpRequest, context: func.Context) -> fun
                 f"send {_JSON} or text/xml, not {kind or 'nothing'}",
             )
         proof.check_organisation(settings.salesforce.org_ids, received.org_id, required=soap)
-        trace = getattr(context.trace_context, "trace_parent", None) or None
-        accepted, ignored = await _accept(app, received, trace)
+        with continued("accept salesforce events", trace_of(context)):
+            accepted, ignored = await _accept(app, received)
     except proof.NotProven as error:
         return problem(HTTPStatus.UNAUTHORIZED, str(error))
     except proof.WrongOrganisation as error:
@@ -70,11 +72,10 @@ async def salesforce_events(req: func.HttpRequest, context: func.Context) -> fun
     return func.HttpResponse(answer, status_code=HTTPStatus.ACCEPTED, mimetype=_JSON)
 
 
-async def _accept(app: App, received: Received, trace: str | None) -> tuple[int, int]:
+async def _accept(app: App, received: Received) -> tuple[int, int]:
     """Durable when it returns: hints are queued, unusable parts are dead letters. (accepted, ignored)"""
     from integration.messaging.dead_letters import DeadLetter
     from integration.messaging.hints import Hint
-    from integration.telemetry import record_events
 
     now = datetime.now(UTC)
     wanted = [event for event in received.events if ("salesforce", event.object) in app.objects]
@@ -86,7 +87,7 @@ async def _accept(app: App, received: Received, trace: str | None) -> tuple[int,
             root=event.root,
             event_id=event.event_id,
             seen_at=now,
-            trace=trace,
+            trace=trace_parent(),
         )
         for event in wanted
     ]

@@ -12,7 +12,15 @@ import logging
 import azure.functions as func
 
 from integration.errors import ConfigurationError
-from integration.jobs.kinds import PAYMENTS, PRICES, RECONCILE
+from integration.jobs.kinds import (
+    CATCH_UP,
+    LOAD_ACCOUNTS,
+    LOAD_CONTACTS,
+    PAYMENTS,
+    PRICES,
+    RECONCILE,
+    WATCH,
+)
 from integration.wiring import get_app
 
 bp = func.Blueprint()
@@ -36,6 +44,35 @@ async def reconcile(timer: func.TimerRequest) -> None:
     await _start(RECONCILE)
 
 
+@bp.function_name("catch_up_salesforce")
+@bp.timer_trigger(arg_name="timer", schedule="%CATCH_UP_SCHEDULE%")
+async def catch_up_salesforce(timer: func.TimerRequest) -> None:
+    await _start(CATCH_UP)
+
+
+@bp.function_name("watch")
+@bp.timer_trigger(arg_name="timer", schedule="%WATCH_SCHEDULE%")
+async def watch(timer: func.TimerRequest) -> None:
+    await _start(WATCH)
+
+
+@bp.function_name("send_packages")
+@bp.timer_trigger(arg_name="timer", schedule="%SEND_PACKAGES_SCHEDULE%")
+async def send_packages(timer: func.TimerRequest) -> None:
+    """What changed and was only noted (route `scheduled`) goes now, if there is anything."""
+    from integration.flows.loads.dirty import DirtyKeys
+
+    try:
+        app = await get_app()
+    except ConfigurationError as error:
+        logging.getLogger("integration").error("%s", error)  # noqa: TRY400 - the list is the message
+        return
+    for kind, flow in ((LOAD_ACCOUNTS, "accounts"), (LOAD_CONTACTS, "contacts")):
+        await app.jobs.re_arm(kind)
+        if await DirtyKeys(app.state).any(flow):
+            await app.jobs.start(kind, {"dirty": True})
+
+
 async def _start(kind: str) -> None:
     from integration.telemetry import log_event
 
@@ -45,7 +82,11 @@ async def _start(kind: str) -> None:
         logging.getLogger("integration").error("%s", error)  # noqa: TRY400 - the list is the message
         return
     await app.jobs.re_arm()
-    switches = {PRICES: app.settings.app.flow_prices, PAYMENTS: app.settings.app.flow_payments}
+    switches = {
+        PRICES: app.settings.app.flow_prices,
+        PAYMENTS: app.settings.app.flow_payments,
+        CATCH_UP: "on" if app.settings.catch_up.enabled else "off",
+    }
     if switches.get(kind) == "off":
         log_event("the job is switched off", kind=kind)
     elif await app.jobs.start(kind, {}) is None:

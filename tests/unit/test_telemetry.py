@@ -5,7 +5,19 @@ import logging
 import pytest
 
 from integration.errors import RecordRejected
-from integration.telemetry import audit, log_event, record_call, record_events, record_outcome
+from integration.telemetry import (
+    OTHER,
+    _Few,
+    audit,
+    cut_urls,
+    log_event,
+    record_budget,
+    record_call,
+    record_events,
+    record_outcome,
+    span,
+    trace_parent,
+)
 
 
 def test_ids_become_dimensions_and_missing_ones_are_left_out(
@@ -53,3 +65,15 @@ def test_metrics_cost_nothing_without_an_exporter() -> None:
     record_call("d365", "POST $batch", None, 0.2)
     record_events("salesforce", "accepted", 3)
     record_events("salesforce", "ignored", 0)
+    record_budget("salesforce", 90, 100)
+    cut_urls()
+    with span("work", key="001"):
+        assert trace_parent() is None
+
+
+def test_values_without_end_become_one_value() -> None:
+    """A server that invents codes must not make a metric grow for ever."""
+    few = _Few(3)
+    assert [few(value) for value in ("a", "b", "a", "c", "d", "e", "a")] == [
+        "a", "b", "a", "c", OTHER, OTHER, "a",
+    ]  # fmt: skip
