@@ -126,7 +126,7 @@ async def _naive(sandbox: Sandbox, keys: list[str]) -> Measured:
     """One read, one lookup, one write and, for a new customer, one write-back per account."""
     _clear(sandbox)
     http = sandbox.http
-    salesforce = {"Authorization": f"Bearer {await _salesforce_token(sandbox)}"}
+    salesforce = {"Authorization": f"Bearer {await salesforce_token(sandbox)}"}
     d365 = {"Authorization": f"Bearer {await _d365_token(sandbox)}"}
     base = f"{sandbox.salesforce.url}/services/data/v62.0/sobjects/Account"
     customers = f"{sandbox.d365.url}/data/CustomersV3"
@@ -160,7 +160,7 @@ async def _naive(sandbox: Sandbox, keys: list[str]) -> Measured:
     )
 
 
-async def _salesforce_token(sandbox: Sandbox) -> str:
+async def salesforce_token(sandbox: Sandbox) -> str:
     form = {
         "grant_type": "client_credentials",
         "client_id": sandbox.salesforce.client_id,

@@ -5,6 +5,7 @@
     │   ├── RecordRejected     permanent: it cannot succeed until somebody changes data or configuration
     │   ├── RecordNeedsReview  permanent: a person must decide (ambiguous match, price differs, duplicate)
     │   └── RecordBusy         transient: row lock, update conflict, hiccup of one row
+    │       └── RecordHeld     a running load writes it; waiting uses up no attempt
     ├── SystemTrouble          concerns a whole system; uses up no attempt
     │   ├── Unreachable        no connection, maintenance, 5xx
     │   ├── Throttled          429, concurrent-request limit; nothing was executed
@@ -85,6 +86,12 @@ class RecordBusy(RecordError):
     """The record is locked or changed underneath; the same call may succeed later."""
 
     reason = "busy"
+
+
+class RecordHeld(RecordBusy):
+    """A running load is about to write the record; nothing was done to it."""
+
+    reason = "held-by-load"
 
 
 class SystemTrouble(IntegrationError):

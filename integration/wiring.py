@@ -8,31 +8,32 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from azure.servicebus.aio import ServiceBusClient
-    from azure.storage.blob import ContainerClient
-
     from integration.d365.client import D365Client
+    from integration.flows.context import FlowEntry
     from integration.flows.dispatcher import Dispatcher
     from integration.flows.match_book import MatchBook
     from integration.flows.stock import StockCheck
     from integration.jobs.runner import JobRunner
     from integration.mapping.customisation import Customisation
+    from integration.messaging.journal import Journal
     from integration.messaging.service_bus import Queues
     from integration.salesforce.client import SalesforceClient
     from integration.settings import AzureSettings, Settings
     from integration.state.blobs import BlobState
+    from integration.state.ledger import Ledger
 
 
 @dataclass(frozen=True, slots=True)
 class App:
-    """Everything a trigger may call. `objects` are the (source, object) pairs that some flow handles."""
+    """Everything a trigger or a command may call.
+
+    `entries` are the flows of this release, `objects` the (source, object) pairs that some flow handles.
+    """
 
     settings: Settings
     customisation: Customisation
@@ -43,7 +44,10 @@ class App:
     dispatcher: Dispatcher
     stock: StockCheck
     jobs: JobRunner
+    journal: Journal
     matches: MatchBook
+    ledger: Ledger
+    entries: tuple[FlowEntry, ...]
     objects: frozenset[tuple[str, str]]
     resources: AsyncExitStack = field(repr=False)
 
@@ -97,9 +101,10 @@ async def put_back(body: bytes, session: str | None) -> None:
 def _spare_queues(settings: AzureSettings) -> Queues:
     global _spare
     if _spare is None:
+        from integration.connections import service_bus
         from integration.messaging.service_bus import Queues
 
-        _spare = Queues(_service_bus(settings), buckets=1)  # the session is given with each message
+        _spare = Queues(service_bus(settings), buckets=1)  # the session is given with each message
     return _spare
 
 
@@ -107,30 +112,43 @@ async def build_app(settings: Settings | None = None) -> App:
     """Reads the settings unless given, validates the customisation file, creates the clients lazily."""
     import httpx
 
+    from integration.connections import service_bus, state_container
     from integration.d365.client import D365Client
+    from integration.flows.catch_up import build_catch_up_job
     from integration.flows.context import FlowContext
     from integration.flows.dispatcher import Dispatcher
+    from integration.flows.loads.build import build_loads
+    from integration.flows.loads.dirty import DirtyKeys
     from integration.flows.match_book import MatchBook
     from integration.flows.payments import build_payment_job
-    from integration.flows.prices import build_price_job
+    from integration.flows.pricing.build import build_price_job
     from integration.flows.reconcile_sides import build_sides
     from integration.flows.reconciliation import ReconcileJob
     from integration.flows.registry import build_flows
     from integration.flows.stock import StockCheck
+    from integration.flows.watch import build_watch_job
     from integration.jobs.runner import JobRunner
+    from integration.messaging.journal import Journal
     from integration.messaging.service_bus import Queues
     from integration.recovery.gate import SystemGate
     from integration.salesforce.client import SalesforceClient
     from integration.salesforce.repeats import CallRetries
     from integration.settings import load_settings
+    from integration.state.aliases import Aliases
     from integration.state.blobs import BlobState
+    from integration.state.gone import GoneNotes
+    from integration.state.holds import Holds
     from integration.state.intents import CreateIntents
     from integration.state.ledger import Ledger
-    from integration.telemetry import record_call
+    from integration.state.replies import Replies
+    from integration.telemetry import cut_urls, record_budget, record_call
 
     _quiet_libraries()
+    cut_urls()
     settings = settings or load_settings()
-    customisation = _customisation(settings.app.mapping_file)  # checked before anything is opened
+    customisation = read_customisation(
+        settings.app.mapping_file
+    )  # checked before anything is opened
     retry = settings.retry
     async with AsyncExitStack() as stack:
         salesforce_http = await stack.enter_async_context(
@@ -148,6 +166,7 @@ async def build_app(settings: Settings | None = None) -> App:
             on_call=lambda operation, status, seconds: record_call(
                 "salesforce", operation, status, seconds
             ),
+            on_budget=lambda budget: record_budget("salesforce", budget.left, budget.limit),
         )
         d365 = D365Client(
             settings.d365,
@@ -159,16 +178,32 @@ async def build_app(settings: Settings | None = None) -> App:
             ),
         )
         stack.push_async_callback(d365.close)
-        container = _state_container(settings.azure)
+        container = state_container(settings.azure)
         stack.callback(container.close)
         state = BlobState(container)
-        queues = Queues(_service_bus(settings.azure), buckets=settings.app.buckets)
+        journal = Journal(state, seconds=settings.watch.settled_seconds / 4)
+        queues = Queues(
+            service_bus(settings.azure),
+            buckets=settings.app.buckets,
+            on_hint=journal.accepted,
+        )
         stack.push_async_callback(queues.close)
+        stack.push_async_callback(journal.close)
         intents = CreateIntents(state, quarantine=settings.app.create_quarantine)
         matches = MatchBook(state)
-        entries = build_flows(
-            FlowContext(settings, customisation, salesforce, d365, intents, matches)
+        holds, dirty = Holds(state), DirtyKeys(state)
+        context = FlowContext(
+            settings,
+            customisation,
+            salesforce,
+            d365,
+            intents,
+            matches,
+            holds,
+            aliases=Aliases(state),
+            gone=GoneNotes(state),
         )
+        entries = build_flows(context)
         ledger = Ledger(state)
         dispatcher = Dispatcher(
             entries,
@@ -180,6 +215,9 @@ async def build_app(settings: Settings | None = None) -> App:
             window=settings.app.batch_window_ms / 1000,
             batch_size=settings.app.batch_size,
             park_seconds=retry.max_delay,
+            holds=holds,
+            dirty=dirty,
+            replies=Replies(state),
         )
 
         async def start_job(kind: str, params: dict[str, Any]) -> str | None:
@@ -192,6 +230,8 @@ async def build_app(settings: Settings | None = None) -> App:
             build_sides(entries, settings, salesforce, d365),
             start_job,
             settings.reconcile,
+            dirty=dirty,
+            volume=settings.volume,
         )
         jobs = JobRunner(
             state,
@@ -200,6 +240,9 @@ async def build_app(settings: Settings | None = None) -> App:
                 build_price_job(settings, customisation, salesforce, d365, state),
                 build_payment_job(settings, customisation, salesforce, d365, state),
                 reconcile,
+                *build_loads(context, entries, state, queues, ledger, holds),
+                build_catch_up_job(settings, entries, salesforce, state, queues),
+                build_watch_job(settings, entries, salesforce, d365, state, queues, start_job),
             ],
             step_seconds=settings.app.job_step_seconds,
             base_delay=retry.base_delay,
@@ -215,7 +258,10 @@ async def build_app(settings: Settings | None = None) -> App:
             dispatcher=dispatcher,
             stock=StockCheck(d365, settings),
             jobs=jobs,
+            journal=journal,
             matches=matches,
+            ledger=ledger,
+            entries=tuple(entries),
             objects=frozenset((entry.source, entry.object) for entry in entries),
             resources=stack.pop_all(),
         )
@@ -227,7 +273,8 @@ def _quiet_libraries() -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
-def _customisation(path: str | None) -> Customisation:
+def read_customisation(path: str | None) -> Customisation:
+    """The tenant's mapping file, or none. Raises ConfigurationError."""
     from pathlib import Path
 
     from integration.errors import ConfigurationError
@@ -240,51 +287,3 @@ def _customisation(path: str | None) -> Customisation:
             [f"MAPPING_FILE: {path} cannot be read ({type(error).__name__})"]
         ) from error
     return load_customisation(text)
-
-
-def _service_bus(settings: AzureSettings) -> ServiceBusClient:
-    from azure.servicebus.aio import ServiceBusClient
-
-    if settings.service_bus:
-        with _connection_string("ServiceBus"):
-            return ServiceBusClient.from_connection_string(settings.service_bus.get_secret_value())
-    from integration.identity import AsyncManagedIdentity
-
-    return ServiceBusClient(
-        settings.service_bus_namespace or "", AsyncManagedIdentity(settings.service_bus_client_id)
-    )
-
-
-def _state_container(settings: AzureSettings) -> ContainerClient:
-    from azure.storage.blob import ContainerClient, ExponentialRetry
-
-    # The SDK's own waits (15 s and more) would outlast a batch.
-    patience: dict[str, Any] = {
-        "connection_timeout": 5,
-        "read_timeout": 15,
-        "retry_policy": ExponentialRetry(initial_backoff=1, increment_base=2, retry_total=2),
-    }
-    if settings.storage:
-        with _connection_string("AzureWebJobsStorage"):
-            return ContainerClient.from_connection_string(
-                settings.storage.get_secret_value(), settings.state_container, **patience
-            )
-    from azure.identity import ManagedIdentityCredential
-
-    return ContainerClient(
-        f"https://{settings.storage_account}.blob.core.windows.net",
-        settings.state_container,
-        credential=ManagedIdentityCredential(client_id=settings.storage_client_id),
-        **patience,
-    )
-
-
-@contextmanager
-def _connection_string(setting: str) -> Iterator[None]:
-    """The SDKs raise ValueError for what they cannot read; its text may quote the key."""
-    from integration.errors import ConfigurationError
-
-    try:
-        yield
-    except ValueError:
-        raise ConfigurationError([f"{setting}: is not a connection string"]) from None

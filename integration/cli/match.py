@@ -1,24 +1,27 @@
-"""`python -m integration match accounts`: which existing customer belongs to which existing account.
+"""`match accounts`: which existing customer belongs to which existing account.
 
 Proposes links in a file that a person edits; `--apply` checks the file and hands what is approved to the
 account flow, which alone writes to the systems.
 """
 
-from __future__ import annotations
-
-import sys
 import uuid
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated
 
-from integration.cli.problems import CommandFailed
+import typer
+
+from integration.cli import audit
+from integration.cli.asking import confirm
+from integration.cli.command import command
+from integration.cli.options import Why, Yes
+from integration.cli.output import Column, Output
+from integration.cli.problems import DONE, CommandFailed
 from integration.cli.running import running_app
 
 if TYPE_CHECKING:
-    import argparse
-
+    from integration.cli.match_check import Checked
     from integration.flows.account_matching import OpenAccount, OpenCustomer
     from integration.wiring import App
 
@@ -26,31 +29,51 @@ _SHOWN = 50  # mistakes of one file
 _SENT_AT_ONCE = 1000  # hints
 
 
-def add_to(commands: Any) -> None:
-    command = commands.add_parser("match", help="links records that exist on both sides")
-    what = command.add_subparsers(dest="what", required=True, metavar="WHAT")
-    accounts = what.add_parser(
+def add_to(app: typer.Typer) -> None:
+    group = typer.Typer(
+        help="Links records that exist on both sides.", no_args_is_help=True, rich_markup_mode=None
+    )
+    command(
+        group,
         "accounts",
-        help="proposes or applies links between accounts and customers",
-        description="Writes a file of proposals; after a person approved it, --apply stores it.",
-    )
-    accounts.add_argument("--output", metavar="FILE", default="match-accounts.csv")
-    accounts.add_argument("--apply", metavar="FILE", help="checks and stores an approved file")
-    accounts.add_argument(
-        "--tax-field",
-        metavar="FIELD",
-        help="Account field with the tax id; default: the one that the mapping file maps",
-    )
-    accounts.add_argument(
-        "--customer-tax-field", metavar="FIELD", default="TaxExemptNumber", help="the same in F&O"
-    )
-    accounts.set_defaults(run=run)
+        examples=(
+            "match accounts --output match.csv",
+            "match accounts --apply match.csv --yes",
+        ),
+    )(accounts)
+    app.add_typer(group, name="match")
 
 
-async def run(arguments: argparse.Namespace) -> int:
-    if arguments.apply:
-        return await _apply(arguments, Path(arguments.apply))
-    return await _propose(arguments)
+async def accounts(
+    out: Output,
+    output: Annotated[
+        str, typer.Option("--output", metavar="FILE", help="Where proposals go: .csv or .json.")
+    ] = "match-accounts.csv",
+    apply: Annotated[
+        str, typer.Option("--apply", metavar="FILE", help="Checks and stores an approved file.")
+    ] = "",
+    tax_field: Annotated[
+        str,
+        typer.Option(
+            "--tax-field",
+            metavar="FIELD",
+            help="Account field with the tax id; otherwise the one that the mapping file maps.",
+        ),
+    ] = "",
+    customer_tax_field: Annotated[
+        str, typer.Option("--customer-tax-field", metavar="FIELD", help="The same in F&O.")
+    ] = "TaxExemptNumber",
+    yes: Yes = False,
+    why: Why = "",
+) -> int:
+    """Proposes links between existing accounts and customers, or applies an approved file.
+
+    Writes a file of proposals; after a person has decided in its column `approved`, --apply stores it and the
+    account flow links or creates. A file with any mistake is refused as a whole.
+    """
+    if apply:
+        return await _apply(out, Path(apply), tax_field, customer_tax_field, yes, why)
+    return await _propose(out, _new_file(output), tax_field, customer_tax_field)
 
 
 def _new_file(name: str) -> Path:
@@ -62,65 +85,86 @@ def _new_file(name: str) -> Path:
     return path
 
 
-async def _propose(arguments: argparse.Namespace) -> int:
+async def _propose(out: Output, path: Path, tax_field: str, customer_tax_field: str) -> int:
     from integration.cli import match_file
     from integration.flows.account_matching import propose
 
-    path = _new_file(arguments.output)
     async with running_app() as app:
-        accounts, customers = await _open_records(app, arguments)
-    proposals = list(propose(accounts, customers))
+        found, customers = await _open_records(app, tax_field, customer_tax_field)
+    proposals = list(propose(found, customers))
     match_file.write(path, proposals)
     rules = Counter(
         each.rule if each.approved else "to be decided by a person" for each in proposals
     )
-    for rule, count in rules.items():
-        print(f"{count:7} {'new customer' if rule == 'none' else rule}")
-    print(f"{len(proposals)} lines for {len(accounts)} accounts are in {path}")
-    print("next: check the column approved, then run the command with --apply")
-    return 0
+    out.document(
+        {"file": str(path), "lines": len(proposals), "accounts": len(found), "rules": dict(rules)}
+    )
+    out.table(
+        (Column("lines", number=True), "rule"),
+        [(count, "new customer" if rule == "none" else rule) for rule, count in rules.items()],
+    )
+    out.line(f"{len(proposals)} lines for {len(found)} accounts are in {path}")
+    out.line("next: check the column approved, then run the command with --apply")
+    return DONE
 
 
-async def _apply(arguments: argparse.Namespace, path: Path) -> int:
+async def _apply(
+    out: Output, path: Path, tax_field: str, customer_tax_field: str, yes: bool, why: str
+) -> int:
     from integration.cli import match_file
     from integration.cli.match_check import check
-    from integration.messaging.hints import Hint
 
     lines = match_file.read(path)
     async with running_app() as app:
-        accounts, customers = await _open_records(app, arguments)
-        checked = check(lines, {account.id: account for account in accounts}, customers)
+        found, customers = await _open_records(app, tax_field, customer_tax_field)
+        checked = check(lines, {account.id: account for account in found}, customers)
         if checked.problems:
             for problem in checked.problems[:_SHOWN]:
-                print(problem, file=sys.stderr)
+                out.say(problem)
             raise CommandFailed(
                 f"{path} holds {len(checked.problems)} mistakes; nothing was stored",
                 "correct them, then run the command again",
             )
+        links, create = len(checked.links), len(checked.create)
+        confirm(out, f"Link {links} accounts and create {create} customers?", yes=yes)
+        await audit.record(
+            app,
+            "match accounts",
+            why,
+            links={account: key.text for account, key in checked.links.items()},
+            create=sorted(checked.create),
+        )
         await app.matches.approve(checked.links, checked.create, checked.named)
-        stamp, now = uuid.uuid4().hex, datetime.now(UTC)
-        keys = [*checked.links, *sorted(checked.create)]
-        for start in range(0, len(keys), _SENT_AT_ONCE):
-            await app.queues.send_hints(
-                Hint(
-                    source="salesforce",
-                    object="Account",
-                    key=key,
-                    root=key,
-                    event_id=f"match:{stamp}:{key}",
-                    seen_at=now,
-                )
-                for key in keys[start : start + _SENT_AT_ONCE]
+        await _hint(app, checked)
+    out.document({"links": links, "create": create})
+    out.line(f"{links} links and {create} new customers are approved")
+    out.line("the account flow writes them now; accounts that are not approved wait")
+    return DONE
+
+
+async def _hint(app: "App", checked: "Checked") -> None:
+    from integration.messaging.hints import Hint
+
+    stamp, now = uuid.uuid4().hex, datetime.now(UTC)
+    keys = [*checked.links, *sorted(checked.create)]
+    for start in range(0, len(keys), _SENT_AT_ONCE):
+        await app.queues.send_hints(
+            Hint(
+                source="salesforce",
+                object="Account",
+                key=key,
+                root=key,
+                event_id=f"match:{stamp}:{key}",
+                seen_at=now,
             )
-    print(f"{len(checked.links)} links and {len(checked.create)} new customers are approved")
-    print("the account flow writes them now; accounts that are not approved wait")
-    return 0
+            for key in keys[start : start + _SENT_AT_ONCE]
+        )
 
 
 async def _open_records(
-    app: App, arguments: argparse.Namespace
-) -> tuple[list[OpenAccount], list[OpenCustomer]]:
+    app: "App", tax_field: str, customer_tax_field: str
+) -> "tuple[list[OpenAccount], list[OpenCustomer]]":
     from integration.cli.match_reading import OpenRecords
 
-    records = OpenRecords(app, arguments.tax_field, arguments.customer_tax_field)
+    records = OpenRecords(app, tax_field or None, customer_tax_field)
     return await records.accounts(), await records.customers()

@@ -57,8 +57,10 @@ def build_credential(settings: D365Settings) -> Credential:
     """
     from azure import identity
 
+    from integration.identity import credential
+
     if settings.auth == "managed_identity":
-        return identity.ManagedIdentityCredential(client_id=settings.client_id or None)
+        return credential(settings.client_id or None)
     host = urlsplit(settings.authority).netloc
     options: dict[str, Any] = {
         "authority": settings.authority,
@@ -203,6 +205,6 @@ def _sign_in_error(error: Exception) -> IntegrationError:
     advice = _ADVICE.get(
         code,
         "check D365_AUTH, D365_TENANT_ID, D365_CLIENT_ID and its secret or certificate; with a managed"
-        " identity, that it is assigned to this app",
+        " identity, that it is assigned to this app, or `az login` on your own computer",
     )
     return AuthenticationFailed(f"no token for F&O ({code}): {advice}", system="d365")

@@ -60,16 +60,16 @@ class D365Client:
             return credential or build_credential(settings)
 
         self._settings = settings
-        self._tokens = TokenSource(
+        self.tokens = TokenSource(
             build, token_scope(settings.base_url), owns_credential=credential is None
         )
         self.urls = Urls(settings.base_url)
         self.transport = Transport(
-            settings, http, self._tokens, tries=tries, delay=delay, on_call=on_call
+            settings, http, self.tokens, tries=tries, delay=delay, on_call=on_call
         )
 
     async def close(self) -> None:
-        await self._tokens.close()
+        await self.tokens.close()
 
     async def get(
         self, entity_set: str, key: Key, select: Sequence[str] | None = None

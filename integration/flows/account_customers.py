@@ -34,6 +34,7 @@ class AccountCustomers:
         """`fields` of the customer to read beside its key."""
         self._client = context.d365
         self._accounts = accounts
+        self._holds = context.holds
         self._accounts_on = context.settings.app.flow_accounts == "on"
         self._id_field = context.settings.d365.salesforce_id_field
         self._terms = context.settings.d365.filter_terms
@@ -70,8 +71,15 @@ class AccountCustomers:
                 account: RecordBusy(f"{waits}: {account}", reason="account-flow-off")
                 for account in buckets
             }
-        outcomes = await converge(self._accounts, buckets)
-        return {account: _answer(account, outcome) for account, outcome in outcomes.items()}
+        held: Mapping[str, Exception] = {}
+        if self._holds is not None:  # a load may be creating the customer just now
+            held = await self._holds.held(self._accounts.name, buckets)
+        free = {account: bucket for account, bucket in buckets.items() if account not in held}
+        outcomes = await converge(self._accounts, free)
+        return {
+            **held,
+            **{account: _answer(account, outcome) for account, outcome in outcomes.items()},
+        }
 
 
 def _several(account: str, customers: list[Customer]) -> RecordNeedsReview:

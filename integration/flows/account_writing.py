@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from integration.salesforce.collections import RowResult
 
 _UNIQUE = "DUPLICATE_VALUE"
+ACCOUNTS = "accounts"  # the flow that holds are about
 
 
 class AccountWriter:
@@ -33,6 +34,7 @@ class AccountWriter:
         self._salesforce = context.salesforce
         self._number_field = number_field
         self._id_field = id_field
+        self._holds = context.holds
         target = Target(ENTITY_SET, "customers", NUMBER, id_field, announced=False)
         self._customers = RecordWriter(context.d365, context.intents, context.settings, target)
 
@@ -46,7 +48,9 @@ class AccountWriter:
             if change.operation == "update" and NUMBER in change.key
         }
         answers: dict[str, Record | Skipped | Exception] = {key: {} for key in changes}
-        answers |= await self._link(links, buckets)
+        held = await self._held({key: str(changes[key].key["Id"]) for key in links})
+        free = {key: link for key, link in links.items() if key not in held}
+        answers |= held | await self._link(free, buckets)
         ready = {
             key: change
             for key, change in changes.items()
@@ -59,6 +63,13 @@ class AccountWriter:
             if changes[key].operation == "create"
         }
         return answers | await self._link(born, buckets)
+
+    async def _held(self, accounts: Mapping[str, str]) -> dict[str, Record | Skipped | Exception]:
+        """Links to accounts for which a running load may be creating a customer wait."""
+        if self._holds is None or not accounts:
+            return {}
+        held = await self._holds.held(ACCOUNTS, set(accounts.values()))
+        return {key: held[account] for key, account in accounts.items() if account in held}
 
     async def _link(
         self, links: Mapping[str, Write], buckets: Mapping[str, str]

@@ -2,8 +2,8 @@
 
 Failure policy: retry 3×, then dead letter (spec 1). What a person must decide goes to review: several
 customers for one account, a customer in another company than the rule says, a number that belongs to
-somebody else, or a customer that is gone. A deleted account leaves its customer untouched; a merged one
-is handled as the account it was merged into.
+somebody else, or a customer that is gone. An account that took in another one with a customer has that
+customer; deleted and merged accounts themselves are in `gone`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING
 from integration.errors import RecordNeedsReview, SystemName
 from integration.flows.customers import COMPANY, NUMBER, Customer, Customers, Match, Sought
 from integration.flows.flow import Flow, Write
+from integration.flows.gone.adopting import AdoptedCustomers
+from integration.flows.gone.holders import watched_of_customers
+from integration.flows.gone.merges import HISTORY, Merges, is_untouched
 from integration.flows.numbers import company_and_number, qualified
 from integration.flows.outcomes import Moved, Skipped
 from integration.flows.sources import available_fields, read_records, write_number_back
@@ -38,11 +41,15 @@ class ApprovedMatch(Match):
 
 @dataclass(frozen=True, slots=True)
 class WantedCustomer:
-    """An account in F&O's terms, and which customer it names itself."""
+    """An account in F&O's terms, and which customer it names itself.
+
+    `untouched` since it was created, so that nothing can have been merged into it.
+    """
 
     account_id: str
     account: MappedAccount
     sought: Sought
+    untouched: bool = False
 
     @property
     def company(self) -> str:
@@ -68,16 +75,21 @@ class AccountFlow(Flow[WantedCustomer, Match]):
             customer_number_field=self._number_field,
         )
         self._one_company = self._mapping.companies.is_single_company
-        self._customers = Customers(
-            context.d365, context.intents, settings, self._mapping.table.target_fields()
-        )
+        fields = (*self._mapping.table.target_fields(), *watched_of_customers(context))
+        self._customers = Customers(context.d365, context.intents, settings, fields)
+        merges = Merges(context.salesforce, OBJECT, self._number_field)
+        self._adopted = AdoptedCustomers(merges, self._customers)
 
     async def read(self, keys: list[str]) -> Mapping[str, Record | Skipped | Moved | Exception]:
         return await read_records(self._salesforce, OBJECT, keys, await self._source_fields())
 
+    async def read_live(self, keys: list[str]) -> Mapping[str, Record | Skipped]:
+        return await self._salesforce.retrieve(OBJECT, keys, await self._source_fields())
+
     async def _source_fields(self) -> tuple[str, ...]:
         available = await available_fields(self._salesforce, OBJECT)
-        needed = ("Id", self._number_field, *self._mapping.source_fields(available))
+        history = (name for name in HISTORY if name in available)
+        needed = ("Id", self._number_field, *history, *self._mapping.source_fields(available))
         return tuple(dict.fromkeys(needed))
 
     def root_of(self, record: Record) -> str:
@@ -88,7 +100,7 @@ class AccountFlow(Flow[WantedCustomer, Match]):
             return Skipped(reason)
         account = self._mapping.map(record)
         sought = self._sought(record.get(self._number_field), account.company)
-        return WantedCustomer(str(record["Id"]), account, sought)
+        return WantedCustomer(str(record["Id"]), account, sought, is_untouched(record))
 
     def _sought(self, named: str | None, company: str) -> Sought:
         if not named:
@@ -102,11 +114,12 @@ class AccountFlow(Flow[WantedCustomer, Match]):
         sought = {key: want.sought for key, want in wanted.items()}
         unnamed = [key for key, want in wanted.items() if want.sought.number is None]
         if not unnamed or self._matches is None:
-            return await self._customers.find(sought)
+            found = await self._customers.find(sought)
+            return await self._adopt(wanted, sought, found)
         book = await self._matches.approved()
         links = {key: link for key in unnamed if (link := book.links.get(key))}
         sought |= {key: Sought(link.number, link.company) for key, link in links.items()}
-        return {
+        approved: dict[str, Match | Exception] = {
             key: ApprovedMatch(
                 match.by_id,
                 match.by_number,
@@ -117,6 +130,25 @@ class AccountFlow(Flow[WantedCustomer, Match]):
             else match
             for key, match in (await self._customers.find(sought)).items()
         }
+        return await self._adopt(wanted, sought, approved)
+
+    async def _adopt(
+        self,
+        wanted: Mapping[str, WantedCustomer],
+        sought: Mapping[str, Sought],
+        found: Mapping[str, Match | Exception],
+    ) -> dict[str, Match | Exception]:
+        """With the customers of accounts that were merged into those that would get a new one."""
+
+        def may_be_new(key: str, match: Match) -> bool:
+            unnamed = sought[key].number is None
+            return unnamed and self._may_create(match) and not wanted[key].untouched
+
+        return await self._adopted.add(found, sought, may_be_new)
+
+    def _may_create(self, match: Match | None) -> bool:
+        approved = isinstance(match, ApprovedMatch) and match.may_create
+        return self._creation == "on" or (self._creation == "after-match" and approved)
 
     def compare(self, wanted: WantedCustomer, current: Match | None) -> Write | Skipped | None:
         customer = self._match(wanted, current)
@@ -175,8 +207,7 @@ class AccountFlow(Flow[WantedCustomer, Match]):
         return customer
 
     def _creation_of(self, wanted: WantedCustomer, current: Match | None) -> Write | Skipped:
-        may_create = isinstance(current, ApprovedMatch) and current.may_create
-        if self._creation == "off" or (self._creation == "after-match" and not may_create):
+        if not self._may_create(current):
             off = "customer-creation-off" if self._creation == "off" else "customer-awaits-match"
             return Skipped(off)
         if error := wanted.account.creation_rejection():

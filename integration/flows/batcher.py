@@ -11,10 +11,13 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from integration import telemetry
 from integration.flows.outcomes import Failed, Outcome, Skipped
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
+
+    from opentelemetry.trace import Span
 
     from integration.messaging.hints import Hint
 
@@ -27,6 +30,7 @@ class _Waiting:
     bucket: str
     hint: Hint
     answer: asyncio.Future[Outcome]
+    span: Span
 
 
 class Batcher:
@@ -49,7 +53,7 @@ class Batcher:
     async def submit(self, flow: str, bucket: str, hint: Hint) -> Outcome:
         """Waits until the hint was handled in some batch."""
         answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Waiting(flow, bucket, hint, answer))
+        self._waiting.append(_Waiting(flow, bucket, hint, answer, telemetry.current_span()))
         if not self._collecting:
             self._collecting = True
             self._start(self._collect())
@@ -89,7 +93,10 @@ class Batcher:
             speakers.setdefault(item.hint.key, item)
         try:
             keys = {key: item.bucket for key, item in speakers.items()}
-            outcomes = await self._run(batch[0].flow, keys)
+            first = sorted(batch, key=lambda item: speakers[item.hint.key] is not item)
+            spans = [item.span for item in first]
+            with telemetry.shared(f"batch {batch[0].flow}", spans, records=len(keys)):
+                outcomes = await self._run(batch[0].flow, keys)
             for item in batch:
                 self._answer(item, speakers, outcomes)
         except Exception as error:

@@ -37,12 +37,13 @@ class Documents(Protocol):
 @dataclass(slots=True)
 class Notes:
     """`open`: accepted and not handled, by id; `done`: when an id was handled; `last`: the latest due time
-    of a handled message of each bucket; `accepted`: hints by (source, object) in this window."""
+    of a handled message of each bucket; `accepted`, `finished`: hints by (source, object) in this window."""
 
     open: dict[str, list[Any]] = field(default_factory=dict)
     done: dict[str, float] = field(default_factory=dict)
     last: dict[str, float] = field(default_factory=dict)
     accepted: Counter[tuple[str, str]] = field(default_factory=Counter)
+    finished: Counter[tuple[str, str]] = field(default_factory=Counter)
     handled: int = 0
 
     def add(self, note: list[Any]) -> None:
@@ -63,6 +64,7 @@ class Notes:
     def _settle(self, note: list[Any]) -> None:
         due, session = note[2], note[3]
         self.last[session] = max(self.last.get(session, 0.0), due)
+        self.finished[note[4], note[5]] += 1
 
 
 class Conservation:

@@ -3,13 +3,14 @@
 Failure policy: retry 3×, then dead letter; a duplicate is skipped with the number of the person found
 (spec 1). A missing customer is made first, by the account flow in the same bucket. What a person must
 decide goes to review, above all a contact that moved to another account: F&O does not let a contact
-person change its customer. A deleted contact leaves its person untouched.
+person change its customer. Where the accounts were merged the person stays with its customer, and a contact
+that took in another one has that one's person. Deleted and merged contacts themselves are in `gone`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from integration.errors import RecordNeedsReview
 from integration.flows.account_customers import AccountCustomers
@@ -25,6 +26,10 @@ from integration.flows.contact_persons import (
 )
 from integration.flows.customers import COMPANY
 from integration.flows.flow import Flow, Write
+from integration.flows.gone.adopting import AdoptedPersons
+from integration.flows.gone.families import MergedCustomers, beside_merged
+from integration.flows.gone.holders import watched_of_persons
+from integration.flows.gone.merges import HISTORY, Merges, is_untouched
 from integration.flows.numbers import company_and_number, qualified
 from integration.flows.outcomes import Moved, Skipped
 from integration.flows.sources import available_fields, read_records, write_number_back
@@ -40,19 +45,24 @@ if TYPE_CHECKING:
     from integration.flows.flow import Record
     from integration.mapping.tables import Mapped
 
+_Read = TypeVar("_Read")
 OBJECT = "Contact"
 ACCOUNT = "AccountId"
 
 
 @dataclass(frozen=True, slots=True)
 class WantedPerson:
-    """A contact in F&O's terms, its account, and which contact person it names itself."""
+    """A contact in F&O's terms, its account, and which contact person it names itself.
+
+    `untouched` since it was created, so that nothing can have been merged into it.
+    """
 
     contact_id: str
     account_id: str
     mapped: Mapped
     number: str | None
     company: str | None
+    untouched: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,18 +89,25 @@ class ContactFlow(Flow[WantedPerson, PersonMatch]):
         companies = context.customisation.company_rule(settings.d365.company)
         self._one_company = companies.is_single_company
         self._customers = AccountCustomers(context, accounts, (CUSTOMER_PARTY,))
-        self._persons = ContactPersons(context, self._mapping.table.target_fields())
+        fields = (*self._mapping.table.target_fields(), *watched_of_persons(context))
+        self._persons = ContactPersons(context, fields)
+        merges = Merges(context.salesforce, OBJECT, self._number_field)
+        self._adopted = AdoptedPersons(merges, self._persons)
+        self._merged = MergedCustomers(context, (CUSTOMER_PARTY,))
 
     async def read(self, keys: list[str]) -> Mapping[str, Record | Skipped | Moved | Exception]:
+        found = await read_records(self._salesforce, OBJECT, keys, await self._source_fields())
+        return {key: _with_account(record) for key, record in found.items()}
+
+    async def read_live(self, keys: list[str]) -> Mapping[str, Record | Skipped]:
+        found = await self._salesforce.retrieve(OBJECT, keys, await self._source_fields())
+        return {key: _with_account(record) for key, record in found.items()}
+
+    async def _source_fields(self) -> tuple[str, ...]:
         available = await available_fields(self._salesforce, OBJECT)
-        fields = ("Id", ACCOUNT, self._number_field, *self._mapping.source_fields(available))
-        found = await read_records(self._salesforce, OBJECT, keys, dict.fromkeys(fields))
-        return {
-            key: Skipped("no-account")
-            if isinstance(record, dict) and not record.get(ACCOUNT)
-            else record
-            for key, record in found.items()
-        }
+        history = (name for name in HISTORY if name in available)
+        mapped = self._mapping.source_fields(available)
+        return tuple(dict.fromkeys(("Id", ACCOUNT, self._number_field, *history, *mapped)))
 
     def root_of(self, record: Record) -> str:
         return str(record[ACCOUNT])
@@ -101,7 +118,8 @@ class ContactFlow(Flow[WantedPerson, PersonMatch]):
         named = record.get(self._number_field)
         company, number = company_and_number(named) if named else (None, None)
         mapped = self._mapping.map(record)
-        return WantedPerson(str(record["Id"]), str(record[ACCOUNT]), mapped, number, company)
+        account, untouched = str(record[ACCOUNT]), is_untouched(record)
+        return WantedPerson(str(record["Id"]), account, mapped, number, company, untouched)
 
     async def find(
         self, wanted: Mapping[str, WantedPerson]
@@ -116,7 +134,14 @@ class ContactFlow(Flow[WantedPerson, PersonMatch]):
             else:
                 values = want.mapped.values
                 sought[key] = SoughtPerson(customer, want.number, want.company, values)
-        answers.update(await self._persons.find(sought))
+
+        def may_be_new(key: str, match: PersonMatch) -> bool:
+            unnamed = wanted[key].number is None and not wanted[key].untouched
+            return unnamed and match.customer is not None
+
+        found = await self._adopted.add(await self._persons.find(sought), may_be_new)
+        accounts = {key: want.account_id for key, want in wanted.items()}
+        answers.update(await beside_merged(self._merged, accounts, found))
         return answers
 
     def compare(self, wanted: WantedPerson, current: PersonMatch | None) -> Write | Skipped | None:
@@ -206,6 +231,10 @@ class ContactFlow(Flow[WantedPerson, PersonMatch]):
         return await write_number_back(
             self._salesforce, OBJECT, fields, number="contact person's number"
         )
+
+
+def _with_account(read: _Read) -> _Read | Skipped:
+    return Skipped("no-account") if isinstance(read, dict) and not read.get(ACCOUNT) else read
 
 
 def _only(current: PersonMatch | None) -> Person | None:

@@ -2,8 +2,9 @@
 
 A customer carries its account's id. One that carries none exists in F&O only: it is ignored, linked to the
 account that matches by rule, or gets a new account (CUSTOMERS_WITHOUT_ACCOUNT); never by guess and never
-twice. Failure policy: retry 3×, then dead letter. Hints are keyed `company|number`; their root is the
-account's id, so that both directions of an account meet in one bucket.
+twice. After a merge it belongs to the account that survived, unless that has one of its own. Failure
+policy: retry 3×, then dead letter. Hints are keyed `company|number`; their root is the account's id, so that
+both directions of an account meet in one bucket.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from integration.flows.account_links import ACCOUNT, AccountLinks, Candidates
 from integration.flows.account_writing import AccountWriter
 from integration.flows.customers import COMPANY, ENTITY_SET, NUMBER, Customer
 from integration.flows.flow import Flow, Write
+from integration.flows.gone.merges import Merges
 from integration.flows.numbers import qualified
 from integration.flows.outcomes import Skipped
 from integration.flows.reading import rows_matching
@@ -50,11 +52,13 @@ class WantedAccount:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The linked account (None: it is gone) and who else carries its id, or the candidates."""
+    """The linked account (None: it is gone) and who else carries its id, or the candidates. `merged`: the
+    customer's own account was merged into it."""
 
     account: Record | None = None
     holders: tuple[str, ...] = ()
     candidates: Candidates | None = None
+    merged: bool = False
 
 
 class CustomerFlow(Flow[WantedAccount, Found]):
@@ -89,6 +93,7 @@ class CustomerFlow(Flow[WantedAccount, Found]):
             match=match,
             terms=self._terms,
         )
+        self._merges = Merges(context.salesforce, ACCOUNT, self._number_field)
         self._writer = AccountWriter(context, self._number_field, self._id_field)
         names = (COMPANY, NUMBER, self._id_field, *self._mapping.customer_fields(), *match.values())
         self._select = tuple(dict.fromkeys(names))
@@ -150,9 +155,7 @@ class CustomerFlow(Flow[WantedAccount, Found]):
     async def find(
         self, wanted: Mapping[str, WantedAccount]
     ) -> Mapping[str, Found | Exception | None]:
-        fields = tuple(
-            dict.fromkeys(name for each in wanted.values() for name in each.owned.values)
-        )
+        fields = tuple(dict.fromkeys(name for w in wanted.values() for name in w.owned.values))
         found: dict[str, Found | Exception | None] = dict(await self._linked(wanted, fields))
         alone = {
             key: (each.number, each.customer.record)
@@ -171,6 +174,8 @@ class CustomerFlow(Flow[WantedAccount, Found]):
         if not ids:
             return {}
         accounts = await self._salesforce.retrieve(ACCOUNT, ids.values(), fields)
+        missing = sorted(set(ids.values()) - accounts.keys())
+        survivors = await self._merges.survivors(missing, fields) if missing else {}
         several = [each for each in ids.values() if list(ids.values()).count(each) > 1]
         doubtful = {
             account_id
@@ -178,11 +183,14 @@ class CustomerFlow(Flow[WantedAccount, Found]):
             if account_id in several
             or self._names_other(accounts.get(account_id), wanted[key].number)
         }
+        doubtful |= {str(each["Id"]) for each in survivors.values()}
         holders = await self._links.holders(sorted(doubtful))
-        return {
-            key: Found(accounts.get(account_id), holders.get(account_id, ()))
-            for key, account_id in ids.items()
-        }
+        found: dict[str, Found] = {}
+        for key, own in ids.items():
+            account, merged = accounts.get(own) or survivors.get(own), own in survivors
+            holding = str(account["Id"]) if account else own
+            found[key] = Found(account, holders.get(holding, ()), merged=merged)
+        return found
 
     def _names_other(self, account: Record | None, number: str) -> bool:
         held = account.get(self._number_field) if account else None
@@ -195,6 +203,10 @@ class CustomerFlow(Flow[WantedAccount, Found]):
             return self._first_time(wanted, current.candidates)
         if current.account is None:
             return Skipped("account-gone", wanted.account_id or "")
+        if current.merged:
+            if current.holders or self._names_other(current.account, wanted.number):
+                return Skipped("account-merged", f"account {current.account['Id']}")
+            return self._update(wanted, current.account, link=False)
         if len(current.holders) > 1:
             raise RecordNeedsReview(
                 f"customers {', '.join(current.holders)} all carry the id of account"

@@ -84,7 +84,9 @@ def _lines(report: Report) -> Iterator[str]:
         )
     ledger = report["ledger"]
     yield ""
-    if ledger["entries"]:
+    if report.get("scope"):
+        yield "ledger and counts: not compared by a run of a part"
+    elif ledger["entries"]:
         yield (
             f"ledger: {ledger['entries']} records could not be delivered before, {ledger['hinted']} are"
             f" tried again; the oldest failed first at {ledger['oldest']}"
@@ -127,4 +129,6 @@ def _entity_lines(name: str, entity: Report) -> Iterator[str]:
 
 
 def _words(value: Any) -> str:
-    return ", ".join(value) if isinstance(value, list) else str(value).lower()
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return ", ".join(value) if isinstance(value, list) else str(value)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 from integration import telemetry
@@ -50,18 +51,29 @@ class Endings:
 
         Telling writes to a system, so a dry run does not.
         """
-        telemetry.record_outcome(flow.name, end.kind, end.reason)
+        latency = (datetime.now(UTC) - hint.seen_at).total_seconds()
+        telemetry.record_outcome(flow.name, end.kind, end.reason, latency)
         if tell:
             end = await self._tell(flow, hint, end)
         if end.kind == "reconcile":
             await self._ledger.record(_ledger_entry(flow.name, hint, end))
         elif end.kind != "skip":
             await self._outbox.dead_letter(_dead_letter(flow.name, hint, end))
+        await self._note(flow, hint, end)
 
     async def settled(self, flow: Flow[Any, Any], hint: Hint) -> None:
         """A record that came from the ledger is in step, or no longer wanted, and leaves it."""
         if hint.event_id.startswith(LEDGER_EVENT):
             await self._ledger.settle(flow.name, hint.key)
+
+    async def _note(self, flow: Flow[Any, Any], hint: Hint, end: EndState) -> None:
+        """A flow that cannot note it reports it once more, which is the lesser evil."""
+        try:
+            await flow.kept(hint.key, end)
+        except Exception as error:
+            telemetry.log_event(
+                "the end could not be noted", level=logging.WARNING, error=error, key=hint.key
+            )
 
     async def _tell(self, flow: Flow[Any, Any], hint: Hint, end: EndState) -> EndState:
         """Telling people must not keep the record from being kept."""

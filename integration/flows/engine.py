@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from integration.errors import RecordBusy
 from integration.flows.outcomes import Failed, Moved, Outcome, Skipped, Synced, WouldChange
 from integration.mapping.tables import Change
-from integration.telemetry import audit, tracer
+from integration.telemetry import audit, span
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -49,16 +49,17 @@ async def converge(
     *,
     dry: bool = False,
     owns: Callable[[str, str], bool] = lambda root, bucket: True,
+    sources: dict[str, Record] | None = None,
 ) -> dict[str, Outcome]:
     """Brings the records with these keys in step; `buckets` maps each key to the bucket that is held.
 
     `owns(root, bucket)` tells whether the record's current root belongs to that bucket; where it does not,
-    nothing is written and the outcome is Moved. Every key gets exactly one outcome; nothing is raised for
+    nothing is written and the outcome is Moved. The source records are put into `sources` where it is given,
+    to be shown beside the differences of a dry run. Every key gets exactly one outcome; nothing is raised for
     a record or a system.
     """
-    with tracer.start_as_current_span(f"converge {flow.name}") as span:
-        span.set_attribute("integration.records", len(buckets))
-        outcomes = await _once(flow, buckets, dry=dry, owns=owns)
+    with span(f"converge {flow.name}", records=len(buckets)):
+        outcomes = await _once(flow, buckets, dry=dry, owns=owns, sources=sources)
         again = {
             key: buckets[key]
             for key, outcome in outcomes.items()
@@ -67,7 +68,7 @@ async def converge(
             and outcome.error.reason in READ_AGAIN
         }
         if again:
-            outcomes.update(await _once(flow, again, dry=dry, owns=owns))
+            outcomes.update(await _once(flow, again, dry=dry, owns=owns, sources=sources))
         return outcomes
 
 
@@ -77,9 +78,12 @@ async def _once(
     *,
     dry: bool,
     owns: Callable[[str, str], bool],
+    sources: dict[str, Record] | None,
 ) -> dict[str, Outcome]:
     work = _Work()
     await _read(flow, work, buckets, owns)
+    if sources is not None:
+        sources.update(work.records)
     _map(flow, work)
     await _compare(flow, work)
     if dry:
@@ -146,7 +150,7 @@ async def _compare(flow: Flow[Any, Any], work: _Work) -> None:
             work.fail(key, error)
             continue
         work.current[key] = current
-        if isinstance(change, Skipped):
+        if isinstance(change, Skipped | Moved):
             work.outcomes[key] = change
         elif change is not None:
             work.changes[key] = change
@@ -187,6 +191,9 @@ async def _write(flow: Flow[Any, Any], work: _Work, buckets: Mapping[str, str]) 
             work.fail(key, answer)
         elif isinstance(answer, Skipped):
             work.outcomes[key] = answer
+        elif isinstance(answer, Moved):
+            work.outcomes[key] = answer
+            audit(flow.name, change.operation, key, sorted(change.values))
         else:
             work.written[key] = answer
             audit(flow.name, change.operation, key, sorted(change.values))

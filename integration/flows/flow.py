@@ -51,15 +51,19 @@ class Flow(Protocol, Generic[Wanted, Current]):
     async def find(self, wanted: Mapping[str, Wanted]) -> Mapping[str, Current | Exception | None]:
         """The matching target records; None (or a key left out) where there is none."""
 
-    def compare(self, wanted: Wanted, current: Current | None) -> Write | Skipped | None:
-        """The difference, None when in step. Raises RecordNeedsReview where a person must decide."""
+    def compare(self, wanted: Wanted, current: Current | None) -> Write | Skipped | Moved | None:
+        """The difference, None when in step. Raises RecordNeedsReview where a person must decide.
+
+        Moved where nothing is to be done here, and another record is to be handled instead.
+        """
 
     async def write(
         self, changes: Mapping[str, Write], buckets: Mapping[str, str]
-    ) -> Mapping[str, Record | Skipped | Exception]:
+    ) -> Mapping[str, Record | Skipped | Moved | Exception]:
         """Writes and returns what the target answered per key (empty for an update).
 
-        Skipped where it turned out only now that the record is not to be written.
+        Skipped where it turned out only now that the record is not to be written; Moved where all is written
+        and another record is to be handled next.
         """
 
     def back(self, record: Record, written: Record | None, current: Current | None) -> Record:
@@ -82,4 +86,8 @@ class Flow(Protocol, Generic[Wanted, Current]):
 
         Called before the record is kept as a dead letter. May raise: the record is kept all the same.
         """
+        return
+
+    async def kept(self, key: str, end: EndState) -> None:
+        """The record is kept now: what is to be reported once may be noted as reported. May raise."""
         return

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
-from integration.d365.business_keys import InvoiceKey
+from integration.d365.business_keys import CustomerKey, InvoiceKey
 from integration.errors import ContractError, RecordNeedsReview, SystemName
 from integration.flows.flow import Flow, Write
 from integration.flows.invoice_assembling import NUMBER, PostedInvoice
@@ -39,11 +39,12 @@ from integration.mapping.invoices import (
 from integration.mapping.tables import rejection
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from integration.flows.context import FlowContext
     from integration.flows.flow import Record
     from integration.flows.outcomes import Moved
+    from integration.state.aliases import Alias
 
 _TABLES = {
     "sales": (sales_header(), sales_line()),
@@ -75,6 +76,7 @@ class InvoiceFlow(Flow[tuple[WantedInvoice, ...], Held]):
         self._posted = PostedInvoices(context.d365, settings.d365.filter_terms)
         self._invoices = Invoices(context.salesforce, self._account_field)
         self._companies = context.customisation.company_rule(settings.d365.company)
+        self._aliases = context.aliases
         self._org_currency = context.customisation.accounts.defaults.SalesCurrencyCode
         self._today = today
 
@@ -99,7 +101,21 @@ class InvoiceFlow(Flow[tuple[WantedInvoice, ...], Held]):
                 else:
                     record = {"key": wanted[key], "invoices": found, "fields": fields}
                     answers[key] = record
+        await self._add_aliases([each for each in answers.values() if isinstance(each, dict)])
         return answers
+
+    async def _add_aliases(self, records: Sequence[Record]) -> None:
+        """Customers of merged accounts: their invoices go to the account that survived."""
+        if self._aliases is None:
+            return
+        numbers = {
+            CustomerKey(invoice.key.company, invoice.account).text
+            for record in records
+            for invoice in record["invoices"]
+        }
+        found = await self._aliases.find(numbers) if numbers else {}
+        for record in records:
+            record["aliases"] = found
 
     async def _writable(self, name: str) -> frozenset[str]:
         described = await self._salesforce.describe(name)
@@ -113,10 +129,14 @@ class InvoiceFlow(Flow[tuple[WantedInvoice, ...], Held]):
         posted: list[PostedInvoice] = [each for each in record["invoices"] if each.posted]
         if not posted:
             return Skipped("not-posted")
-        return tuple(self._mapped(invoice, record["fields"]) for invoice in posted)
+        aliases: Mapping[str, Alias] = record.get("aliases", {})
+        return tuple(self._mapped(invoice, record["fields"], aliases) for invoice in posted)
 
     def _mapped(
-        self, invoice: PostedInvoice, fields: Mapping[str, frozenset[str]]
+        self,
+        invoice: PostedInvoice,
+        fields: Mapping[str, frozenset[str]],
+        aliases: Mapping[str, Alias],
     ) -> WantedInvoice:
         """Raises RecordRejected for what cannot be carried over."""
         header, line = _TABLES[invoice.key.kind]
@@ -138,11 +158,17 @@ class InvoiceFlow(Flow[tuple[WantedInvoice, ...], Held]):
             invoice.key.text,
             header,
             mapped,
-            self._qualified(invoice.key.company, invoice.account),
+            self._account(CustomerKey(invoice.key.company, invoice.account), aliases),
             self._qualified(invoice.key.company, str(invoice.header.get("SalesOrderNumber") or "")),
             invoice.receivable.start(self._today()),
             tuple(lines),
         )
+
+    def _account(self, customer: CustomerKey, aliases: Mapping[str, Alias]) -> str:
+        """The External ID of the customer's account."""
+        alias = aliases.get(customer.text)
+        own = CustomerKey.parse(alias.into) if alias else customer
+        return self._qualified(own.company, own.number)
 
     def _qualified(self, company: str, number: str) -> str:
         one = self._companies.is_single_company

@@ -12,6 +12,7 @@ from integration.flows.numbers import company_and_number
 from integration.flows.order_checks import existing_agree, missing_lines, orderable, review
 from integration.flows.outcomes import Skipped
 from integration.flows.sales_orders import LINES, Order, OrderMatch, OrderWrite, Sought
+from integration.flows.sources import DELETED
 from integration.mapping.tables import Change
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class WantedOrder:
     """An opportunity in F&O's terms. `no_order` says why there must be none; an order that exists all the
-    same is then for a person."""
+    same is then for a person, who is told once for each `stamp` of a deleted opportunity."""
 
     opportunity_id: str
     purchase: Purchase
@@ -34,6 +35,7 @@ class WantedOrder:
     amount: Decimal | None
     agreed_before: bool
     no_order: str | None = None
+    stamp: str = ""
 
     @property
     def sought(self) -> Sought:
@@ -52,9 +54,9 @@ def decide_order(wanted: WantedOrder, match: OrderMatch) -> OrderWrite | Skipped
     """What to write. Raises RecordNeedsReview where a person must decide."""
     order = _own_order(wanted, match)
     if wanted.no_order:
-        if order is None or order.is_canceled:
+        if order is None or order.is_canceled or match.told:
             return Skipped(wanted.no_order)
-        gone = wanted.no_order == "deleted-in-salesforce"
+        gone = wanted.no_order == DELETED
         raise review(
             "deleted-after-order" if gone else "no-longer-won",
             f"the opportunity {'was deleted' if gone else 'is not won any more'}, but sales order"

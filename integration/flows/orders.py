@@ -9,17 +9,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from integration.errors import RecordNeedsReview
 from integration.flows.account_customers import AccountCustomers
 from integration.flows.flow import Flow, Write
+from integration.flows.gone.families import MergedCustomers
+from integration.flows.gone.reading import STAMP
 from integration.flows.numbers import qualified
 from integration.flows.order_checks import judge, review
 from integration.flows.order_customers import Purchase, for_order
 from integration.flows.order_decisions import WantedOrder, decide_order, order_of
+from integration.flows.order_gone import DeletedOrders, keeping_buyers
 from integration.flows.order_status import ERROR, NUMBER_FIELD, ORDERED, REVIEW, STATUS, OrderStatus
 from integration.flows.order_writes import OrderWriter
 from integration.flows.outcomes import Moved, Skipped
 from integration.flows.sales_orders import Order, OrderMatch, OrderWrite, SalesOrders
-from integration.flows.sources import available_fields
+from integration.flows.sources import DELETED, available_fields
 from integration.mapping.orders import flat, order_mapping
 from integration.mapping.values import number_of
 from integration.salesforce.ids import is_id
@@ -28,7 +32,7 @@ from integration.salesforce.soql import in_list, select
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from integration.errors import RecordNeedsReview, SystemName
+    from integration.errors import SystemName
     from integration.flows.accounts import AccountFlow
     from integration.flows.context import FlowContext
     from integration.flows.flow import Record
@@ -36,7 +40,7 @@ if TYPE_CHECKING:
 
 OBJECT = "Opportunity"
 LINE_ITEMS = "OpportunityLineItems"
-_READ = ("Id", "IsDeleted", "IsWon", "AccountId", "Amount", NUMBER_FIELD, STATUS, ERROR)
+_READ = ("Id", "IsDeleted", STAMP, "IsWon", "AccountId", "Amount", NUMBER_FIELD, STATUS, ERROR)
 
 
 class OrderFlow(Flow[WantedOrder, OrderMatch]):
@@ -57,6 +61,8 @@ class OrderFlow(Flow[WantedOrder, OrderMatch]):
         self._orders = SalesOrders(context.d365, settings)
         self._writer = OrderWriter(context.d365, context.intents, self._orders, settings)
         self._status = OrderStatus(context.salesforce)
+        self._merged = MergedCustomers(context)
+        self._deleted = DeletedOrders(context)
 
     async def read(self, keys: list[str]) -> Mapping[str, Record | Skipped | Moved | Exception]:
         """One query for opportunities and their lines, those in the recycle bin included."""
@@ -86,7 +92,9 @@ class OrderFlow(Flow[WantedOrder, OrderMatch]):
         named = record.get(NUMBER_FIELD) or None
         no_order: str | None = None
         if record.get("IsDeleted"):
-            no_order = "deleted-in-salesforce"
+            if self._deleted.ignored:
+                return Skipped(DELETED)
+            no_order = DELETED
         elif not record.get("IsWon"):
             no_order = "not-won"
         elif not named:
@@ -111,15 +119,23 @@ class OrderFlow(Flow[WantedOrder, OrderMatch]):
             None if amount is None else number_of(amount),
             bool(named) and record.get(STATUS) == ORDERED,
             no_order,
+            str(record.get(STAMP) or ""),
         )
 
     async def find(
         self, wanted: Mapping[str, WantedOrder]
     ) -> Mapping[str, OrderMatch | Exception | None]:
-        return await self._orders.find({key: want.sought for key, want in wanted.items()})
+        found = await self._orders.find({key: want.sought for key, want in wanted.items()})
+        found = await self._deleted.add_told(wanted, found)
+        return await keeping_buyers(self._merged, wanted, found)
 
     def compare(self, wanted: WantedOrder, current: OrderMatch | None) -> Write | Skipped | None:
-        return decide_order(wanted, current or OrderMatch())
+        try:
+            return decide_order(wanted, current or OrderMatch())
+        except RecordNeedsReview:
+            if wanted.no_order == DELETED:
+                self._deleted.tells(wanted)
+            raise
 
     async def write(
         self, changes: Mapping[str, Write], buckets: Mapping[str, str]
@@ -174,3 +190,6 @@ class OrderFlow(Flow[WantedOrder, OrderMatch]):
 
     async def ended(self, key: str, end: EndState) -> None:
         await self._status.tell(key, end)
+
+    async def kept(self, key: str, end: EndState) -> None:
+        await self._deleted.kept(key, end)

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from integration.errors import RecordNeedsReview
+
 if TYPE_CHECKING:
+    from integration.errors import SystemName
     from integration.mapping.tables import Change
 
 
@@ -45,6 +48,16 @@ class WouldChange:
 
     operation: str
     differences: tuple[Change, ...]
+
+
+class RecordMerged(RecordNeedsReview):
+    """A person must decide about a record that was merged; `follow` is handled all the same."""
+
+    def __init__(
+        self, description: str, *, follow: Moved, reason: str, system: SystemName = "d365"
+    ) -> None:
+        super().__init__(description, reason=reason, system=system)
+        self.follow = follow
 
 
 Outcome = Synced | Skipped | Moved | Failed | WouldChange

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from integration.flows.flow import Record
-    from integration.flows.payment_reading import CustomerTransactions, Window
+    from integration.flows.payment_families import JointTransactions
+    from integration.flows.payment_reading import Window
     from integration.flows.payment_rows import PaymentRows
     from integration.flows.payment_writing import PaymentTarget
     from integration.jobs.job import Position
@@ -38,7 +39,7 @@ class PaymentClaims:
     def __init__(
         self,
         client: SalesforceClient,
-        source: CustomerTransactions,
+        source: JointTransactions,
         target: PaymentTarget,
         rows: PaymentRows,
     ) -> None:

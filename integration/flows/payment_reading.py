@@ -44,11 +44,15 @@ class Window:
 
 @dataclass(slots=True)
 class CustomerBalance:
-    """`trouble` where a row of the customer cannot be understood; its amounts are not to be used."""
+    """`trouble` where a row of the customer cannot be understood; its amounts are not to be used.
+
+    `account`: the customer whose account shows the amounts, where that is another one.
+    """
 
     key: CustomerKey
     balance: Balance
     trouble: ContractError | None = None
+    account: CustomerKey | None = None
 
 
 @dataclass(frozen=True, slots=True)

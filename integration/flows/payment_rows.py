@@ -39,7 +39,7 @@ class PaymentRows:
         self, found: CustomerBalance, window: Window, known: str = ""
     ) -> list[WantedRow]:
         """The account first, then its invoices. `known`: the digest of the account so far."""
-        rows = [self._account(found.key, found.balance, known)]
+        rows = [self._account(found.key, found.balance, known, found.account)]
         for (kind, number, voucher), transactions in found.balance.invoices.items():
             wanted_kind: Any = kind
             key = InvoiceKey(found.key.company, wanted_kind, number, voucher).text
@@ -64,12 +64,18 @@ class PaymentRows:
         company = company or self._only
         return CustomerKey(company, number) if company and number else None
 
-    def _account(self, key: CustomerKey, balance: Balance, known: str) -> WantedRow:
+    def _account(
+        self,
+        key: CustomerKey,
+        balance: Balance,
+        known: str,
+        account: CustomerKey | None = None,
+    ) -> WantedRow:
         values = balance.account_values(self._currencies.get(key.company))
         texts = _texts({n: v for n, v in values.items() if n != LAST_PAYMENT})
         paid_on = max(str(values.get(LAST_PAYMENT) or ""), known.partition(_BAR)[2])
         after = f"{digest(texts)}{_BAR}{paid_on}"
-        return WantedRow(ACCOUNT, self.account_key(key), values, key.text, after)
+        return WantedRow(ACCOUNT, self.account_key(account or key), values, key.text, after)
 
 
 def is_customer(entry: str) -> bool:

@@ -53,6 +53,14 @@ class WantedRow:
 
 
 @dataclass(slots=True)
+class _Change:
+    """One row to send, and the entries that it confirms."""
+
+    record: dict[str, Any]
+    entries: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
 class Written:
     """`confirmed`: entries that Salesforce holds as wanted now."""
 
@@ -84,13 +92,16 @@ class PaymentTarget:
     ) -> Written:
         """`current`: (object, key casefolded) → the row in Salesforce."""
         done = Written()
-        changes: dict[str, list[tuple[WantedRow, dict[str, Any]]]] = {ACCOUNT: [], INVOICE: []}
+        changes: dict[str, dict[str, _Change]] = {ACCOUNT: {}, INVOICE: {}}
         for each in wanted:
             row = current.get((each.object, each.key.casefold()))
             if row is None:
                 done.counts[f"skipped:no-{each.object.removesuffix('__c').lower()}"] += 1
             elif changed := differences(each.values, row):
-                changes[each.object].append((each, {"Id": to_18(row["Id"]), **changed}))
+                key = to_18(row["Id"])
+                # Customers that share an account have the same amounts for it: one row for all of them.
+                change = changes[each.object].setdefault(key, _Change({"Id": key, **changed}))
+                change.entries.append(each.entry)
             else:
                 done.counts["already-equal"] += 1
                 done.confirmed.add(each.entry)
@@ -98,18 +109,17 @@ class PaymentTarget:
             if self._dry:
                 done.counts["would-change"] += len(updates)
             elif updates:
-                await self._update(name, updates, done)
+                await self._update(name, list(updates.values()), done)
         return done
 
-    async def _update(
-        self, name: str, updates: list[tuple[WantedRow, dict[str, Any]]], done: Written
-    ) -> None:
-        results = await self._client.update_many(name, [record for _, record in updates])
-        for (each, record), result in zip(updates, results, strict=True):
+    async def _update(self, name: str, updates: list[_Change], done: Written) -> None:
+        results = await self._client.update_many(name, [each.record for each in updates])
+        for each, result in zip(updates, results, strict=True):
+            record = each.record
             fields = [field for field in record if field != "Id"]
             if result.error is None:
                 done.counts["changed"] += 1
-                done.confirmed.add(each.entry)
+                done.confirmed.update(each.entries)
                 audit(PAYMENTS, f"update {name}", record["Id"], fields)
             elif isinstance(result.error, RecordError):
                 done.counts["failed"] += 1

@@ -21,12 +21,14 @@ from typing import TYPE_CHECKING
 
 from integration.d365.business_keys import CustomerKey, InvoiceKey
 from integration.flows.payment_claims import PaymentClaims
-from integration.flows.payment_reading import CustomerTransactions
+from integration.flows.payment_families import JointTransactions
+from integration.flows.payment_reading import CustomerTransactions, identity
 from integration.flows.payment_rows import FINAL, PaymentRows, is_customer
 from integration.flows.payment_watermark import TRANSACTIONS, Watermark
 from integration.flows.payment_writing import PaymentTarget, WantedRow
 from integration.jobs.job import Progress, RowFailure
 from integration.jobs.kinds import PAYMENTS
+from integration.state.aliases import Aliases
 from integration.state.fingerprints import Chunk, Fingerprints
 
 if TYPE_CHECKING:
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from integration.mapping.customisation import Customisation
     from integration.salesforce.client import SalesforceClient
     from integration.settings import PaymentSettings, Settings, Switch
+    from integration.state.cached_names import ListedStore
     from integration.state.fingerprints import ChunkStore
 
 
@@ -50,7 +53,7 @@ class PaymentJob:
     def __init__(
         self,
         state: ChunkStore,
-        source: CustomerTransactions,
+        source: JointTransactions,
         target: PaymentTarget,
         rows: PaymentRows,
         claims: PaymentClaims,
@@ -142,10 +145,20 @@ class PaymentJob:
             for entry, known in chunk.rows.items()
             if entry not in seen and entry not in work.digests
         }
+        customers = [CustomerKey.parse(entry) for entry in gone if is_customer(entry)]
+        joint = await self._source.joint(customers, window)
         invoices: dict[str, InvoiceKey] = {}
         for entry, known in gone.items():
             if is_customer(entry):
-                wanted = self._rows.of_nothing(CustomerKey.parse(entry), window, known)
+                key = CustomerKey.parse(entry)
+                shared = joint.get(identity(key))
+                if shared is not None and shared.trouble is not None:
+                    continue  # it stays as it is known
+                wanted = (
+                    self._rows.of_customer(shared, window, known)[0]
+                    if shared is not None
+                    else self._rows.of_nothing(key, window, known)
+                )
                 if wanted.digest != known:
                     work.add_leaving(wanted)
             elif not known.endswith(FINAL):
@@ -206,7 +219,7 @@ def build_payment_job(
     customisation: Customisation,
     salesforce: SalesforceClient,
     d365: D365Client,
-    state: ChunkStore,
+    state: ListedStore,
     *,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> PaymentJob:
@@ -220,5 +233,6 @@ def build_payment_job(
         dry=switch == "dry",
     )
     rows = PaymentRows(companies, own.currencies)
-    claims = PaymentClaims(salesforce, source, target, rows)
-    return PaymentJob(state, source, target, rows, claims, own, switch=switch, clock=clock)
+    joint = JointTransactions(source, Aliases(state))
+    claims = PaymentClaims(salesforce, joint, target, rows)
+    return PaymentJob(state, joint, target, rows, claims, own, switch=switch, clock=clock)

@@ -1,4 +1,4 @@
-"""Reads many F&O rows by what identifies them, in few calls.
+"""Reads many F&O rows by what identifies them, in few calls; counts rows on either side.
 
 F&O publishes no limit for the length of a `$filter`, so the terms of each are few (setting
 D365_FILTER_TERMS) and several filters travel in one `$batch`.
@@ -11,12 +11,16 @@ from typing import TYPE_CHECKING
 from integration.d365.batch import Operation
 from integration.d365.filters import Filter
 from integration.d365.odata import Query
+from integration.errors import ContractError
+from integration.salesforce.encoding import api_name
+from integration.salesforce.errors import Effect
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from integration.d365.client import D365Client
     from integration.flows.flow import Record
+    from integration.salesforce.client import SalesforceClient
 
 
 async def rows_matching(
@@ -78,3 +82,26 @@ def _parts(terms: Sequence[Filter], most: int) -> Iterator[list[Filter]]:
 
 def _any(terms: Sequence[Filter]) -> Filter:
     return Filter(" or ".join(term.text for term in terms))
+
+
+async def count_rows(
+    client: D365Client, entity_set: str, *, key: str, filter: Filter | None = None
+) -> int:
+    """How many rows F&O holds; `key` is any small column. One call."""
+    rows = client.query(entity_set, filter=filter, select=(key,), top=1, count=True)
+    async for _ in rows:
+        pass
+    if rows.total is None:
+        raise ContractError(f"{entity_set}: F&O counted nothing", system="d365")
+    return rows.total
+
+
+async def count_records(client: SalesforceClient, object_name: str, where: str) -> int:
+    """How many records of an object Salesforce holds. One call."""
+    soql = f"SELECT COUNT() FROM {api_name(object_name)} WHERE {where}"  # noqa: S608 - checked names
+    path = client.paths.query(soql, include_deleted=False)
+    answer = await client.transport.request("GET", path, operation="count", effect=Effect.READ)
+    total = answer.body.get("totalSize") if isinstance(answer.body, dict) else None
+    if not isinstance(total, int):
+        raise ContractError("a count without its number", system="salesforce")
+    return total

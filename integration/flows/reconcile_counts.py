@@ -8,10 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from integration.errors import ContractError
+from integration.flows.reading import count_records, count_rows
 from integration.flows.reconcile_compare import FINAL
-from integration.salesforce.encoding import api_name
-from integration.salesforce.errors import Effect
 from integration.salesforce.soql import condition
 
 if TYPE_CHECKING:
@@ -66,26 +64,11 @@ class Counts:
 
     async def of(self, count: Count) -> tuple[int, int]:
         """Salesforce's and F&O's. Raises what the clients raise."""
-        return await self._in_salesforce(count), sum(
-            [await self._in_d365(*each) for each in count.sets]
-        )
-
-    async def _in_salesforce(self, count: Count) -> int:
         filled = condition(count.key, "!=", None)
-        soql = f"SELECT COUNT() FROM {api_name(count.object)} WHERE {filled}"  # noqa: S608 - checked names
-        path = self._salesforce.paths.query(soql, include_deleted=False)
-        answer = await self._salesforce.transport.request(
-            "GET", path, operation="count", effect=Effect.READ
+        salesforce = await count_records(self._salesforce, count.object, filled)
+        return salesforce, sum(
+            [
+                await count_rows(self._d365, entity_set, key=key, filter=filter_)
+                for entity_set, filter_, key in count.sets
+            ]
         )
-        total = answer.body.get("totalSize") if isinstance(answer.body, dict) else None
-        if not isinstance(total, int):
-            raise ContractError("a count without its number", system="salesforce")
-        return total
-
-    async def _in_d365(self, entity_set: str, filter_: Filter | None, key: str) -> int:
-        rows = self._d365.query(entity_set, filter=filter_, select=(key,), top=1, count=True)
-        async for _ in rows:
-            pass
-        if rows.total is None:
-            raise ContractError(f"{entity_set}: F&O counted nothing", system="d365")
-        return rows.total

@@ -82,6 +82,7 @@ class SalesforceKeys:
         *,
         root: str = "Id",
         where: str = "",
+        include_deleted: bool = False,
     ) -> None:
         """`root` is the field with the business key that decides the bucket."""
         self.name = flow
@@ -92,6 +93,7 @@ class SalesforceKeys:
         self._object = object_name
         self._root = root
         self._where = where
+        self._include_deleted = include_deleted
 
     async def page(self, window: Window, after: Cursor | None, size: int) -> KeyPage:
         parts = [self._where, condition(CHANGED, "<=", window.until)]
@@ -106,7 +108,7 @@ class SalesforceKeys:
             self._object, tuple(dict.fromkeys(("Id", CHANGED, self._root))), where=parts,
             order_by=(CHANGED, "Id"), limit=size,
         )  # fmt: skip
-        rows = await self._client.query_all_rows(query)
+        rows = await self._client.query_all_rows(query, include_deleted=self._include_deleted)
         refs = [self._ref(row) for row in rows]
         if len(rows) < size:
             return KeyPage(refs, len(rows), None)

@@ -29,6 +29,10 @@ class HintSender(Protocol):
     async def send_hints(self, hints: Iterable[Hint]) -> None: ...
 
 
+class DirtyNotes(Protocol):
+    async def note(self, flow: str, keys: Iterable[str], *, name: str = "") -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Sides:
     """What is compared: the flows of this app, where their keys come from, and the counts."""

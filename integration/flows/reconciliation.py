@@ -18,13 +18,16 @@ from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from integration.flows.catch_up_gaps import healed_gaps
 from integration.flows.drift_report import as_text, listed, new_entity, new_report
 from integration.flows.endings import LEDGER_EVENT
+from integration.flows.loads.routing import to_d365
 from integration.flows.outcomes import Skipped, Synced, WouldChange
 from integration.flows.reconcile_compare import FINAL, change_of, compare, judge, name_of
 from integration.flows.reconcile_keys import Ref, Window
+from integration.flows.reconcile_scope import Scope, scope_of
 from integration.jobs.job import Progress
-from integration.jobs.kinds import RECONCILE
+from integration.jobs.kinds import LOAD_ACCOUNTS, LOAD_CONTACTS, RECONCILE
 from integration.messaging.hints import Hint
 from integration.telemetry import log_event
 
@@ -33,19 +36,27 @@ if TYPE_CHECKING:
 
     from integration.flows.drift_report import Report
     from integration.flows.reconcile_keys import KeySource
-    from integration.flows.reconcile_parts import HintSender, LedgerReader, Sides, Store
+    from integration.flows.reconcile_parts import (
+        DirtyNotes,
+        HintSender,
+        LedgerReader,
+        Sides,
+        Store,
+    )
     from integration.jobs.job import Position
     from integration.messaging.hints import Source
-    from integration.settings import ReconcileSettings
+    from integration.settings import ReconcileSettings, VolumeSettings
 
 STATE = "reconcile/state.json"
 REPORTS = "reports/reconcile/"
 _LEDGER, _COUNTS, _CHECK, _END = "ledger", "counts", "check", "end"
 _CHECKED_AGAIN = 1000  # records; a position must stay small
+_LOADS = {"accounts": LOAD_ACCOUNTS, "contacts": LOAD_CONTACTS}  # by flow
 
 
 class ReconcileJob:
-    """Started with {} (the changes since the last run) or {"full": true}."""
+    """Started with {} (the changes since the last run), {"full": true}, or with a part of it
+    (`reconcile_scope`)."""
 
     kind = RECONCILE
     longest = timedelta(hours=20)
@@ -60,8 +71,13 @@ class ReconcileJob:
         settings: ReconcileSettings,
         *,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        dirty: DirtyNotes | None = None,
+        volume: VolumeSettings | None = None,
     ) -> None:
-        """`start_job(kind, params)` answers None where one of the kind runs; raises KeyError: no such job."""
+        """`start_job(kind, params)` answers None where one of the kind runs; raises KeyError: no such job.
+
+        With `dirty` and `volume` many differences of a flow that has a load go in a package.
+        """
         self._state = state
         self._ledger = ledger
         self._outbox = outbox
@@ -70,6 +86,8 @@ class ReconcileJob:
         self._counts = sides.counts
         self._start_job = start_job
         self._settings = settings
+        self._dirty = dirty
+        self._volume = volume
         self._clock = clock
         self._phases = [_LEDGER, *self._sources, _COUNTS, _CHECK, _END]
 
@@ -93,6 +111,9 @@ class ReconcileJob:
         document = await self._state.read(STATE)
         state = json.loads(document.body) if document else {}
         report = new_report(run, now.isoformat(timespec="seconds"), full=full)
+        scope = scope_of(params, self._sources)
+        if scope:
+            report["scope"] = scope
         for source in self._sources.values():
             report["not_compared"].update(
                 {name: reason for name in source.flows if (reason := self._off(name))}
@@ -101,7 +122,8 @@ class ReconcileJob:
             "run": run,
             "full": full,
             "started_at": now.isoformat(),
-            "phase": _LEDGER,
+            "scope": scope,
+            "phase": Scope.of({"scope": scope}).phases(self._phases, self._sources)[0],
             "after": None,
             "rows": 0,
             "state": {"watermarks": {}, "cursors": {}, "counts": {}, "refused": {}, **state},
@@ -117,7 +139,8 @@ class ReconcileJob:
         return "the flow is switched off" if entries[0].switch == "off" else None
 
     def _following(self, position: Position) -> Position:
-        phase = self._phases[self._phases.index(position["phase"]) + 1]
+        phases = Scope.of(position).phases(self._phases, self._sources)
+        phase = phases[phases.index(position["phase"]) + 1]
         return {**position, "phase": phase, "after": None, "rows": 0}
 
     # The ledger
@@ -154,7 +177,8 @@ class ReconcileJob:
         window = self._window(position, source)
         since = window.since.isoformat(timespec="seconds") if window.since else None
         entity = report["entities"].setdefault(source.name, new_entity(source.how, since))
-        rolls = source.rolling and not position["full"]
+        is_part = Scope.of(position).is_part
+        rolls = source.rolling and not position["full"] and not is_part
         after = position["after"]
         if rolls and not position["rows"]:
             after = position["state"]["cursors"].get(source.name)
@@ -174,6 +198,8 @@ class ReconcileJob:
         if page.after and not (rolls and rows >= self._settings.sweep):
             return Progress(position, counts)
         entity["complete"] = True
+        if is_part:
+            return Progress(self._following(position), counts)
         if source.rolling:
             position["state"]["cursors"][source.name] = page.after
         position["state"]["watermarks"][source.name] = position["started_at"]
@@ -182,14 +208,20 @@ class ReconcileJob:
     def _new(self, refs: Iterable[Ref], flows: list[str], position: Position) -> list[Ref]:
         """Without those that another source found already: they are in its report."""
         known = {Ref(**sent) for _, sent in position["sent"]}
+        scope = Scope.of(position)
         return [
             ref
             for ref in refs
-            if ref.flow in flows and (ref.flow, ref.object) in self._entries and ref not in known
+            if ref.flow in flows
+            and (ref.flow, ref.object) in self._entries
+            and ref not in known
+            and scope.includes(ref)
         ]
 
     def _window(self, position: Position, source: KeySource) -> Window:
         started = datetime.fromisoformat(position["started_at"])
+        if part := Scope.of(position).window(started):
+            return part
         if position["full"] or source.rolling:
             return Window(None, started)
         saved = position["state"]["watermarks"].get(source.name)
@@ -203,11 +235,28 @@ class ReconcileJob:
 
     async def _send(self, position: Position, entity: Report, found: list[Ref]) -> None:
         """Hints for what differs; what a flow on dry run finds is only reported."""
+        if Scope.of(position).dry:
+            return
         refs = [ref for ref in found if self._entries[ref.flow, ref.object].switch == "on"]
+        refs = await self._noted(position, entity, refs)
         await self._outbox.send_hints(self._hint(ref, position, f"{RECONCILE}:") for ref in refs)
         entity["hinted"] += len(refs)
         room = max(0, _CHECKED_AGAIN - len(position["sent"]))
         position["sent"] += [[position["phase"], asdict(ref)] for ref in refs[:room]]
+
+    async def _noted(self, position: Position, entity: Report, refs: list[Ref]) -> list[Ref]:
+        """Notes for a load what has become too much for hints; returns the rest."""
+        total = entity["hinted"] + entity.get("loaded", 0) + len(refs)
+        if self._dirty is None or self._volume is None or to_d365(total, self._volume) != "package":
+            return refs
+        for flow in _LOADS:
+            mine = [ref.key for ref in refs if ref.flow == flow]
+            if mine:
+                name = f"{position['run']}-{position['phase']}-{position['rows']}"
+                await self._dirty.note(flow, mine, name=name)
+                entity["loaded"] = entity.get("loaded", 0) + len(mine)
+                position["loads"] = sorted({*position.get("loads", ()), flow})
+        return [ref for ref in refs if ref.flow not in _LOADS]
 
     def _hint(self, ref: Ref, position: Position, event: str) -> Hint:
         """The same event id when a step is repeated, so that the broker drops the second one."""
@@ -229,14 +278,16 @@ class ReconcileJob:
             await self._start(kind, report)
         if position["full"]:
             await self._start("payments", report)
+        for flow in position.get("loads", ()):
+            await self._start(_LOADS[flow], report, {"dirty": True})
         following = self._following(position)
         delay = self._settings.settle_seconds if position["sent"] else 0
         return Progress(following, delay=delay)
 
-    async def _start(self, kind: str, report: Report) -> None:
+    async def _start(self, kind: str, report: Report, params: dict[str, Any] | None = None) -> None:
         """Whole tables are compared and healed by a job of their own."""
         try:
-            run = await self._start_job(kind, {"full": True})
+            run = await self._start_job(kind, params or {"full": True})
         except KeyError:
             report["not_compared"][kind] = "this app has no such job"
         else:
@@ -270,6 +321,9 @@ class ReconcileJob:
     async def _end_step(self, position: Position) -> Progress:
         """The watermarks are saved after the work and its report."""
         report = {**position["report"], "ended_at": self._clock().isoformat(timespec="seconds")}
+        told = position["state"].get("gaps_told", "")
+        report["gaps"] = gaps = await healed_gaps(self._state, since=told)
+        position["state"]["gaps_told"] = max([told, *(gap["healed_at"] for gap in gaps)])
         name = f"{REPORTS}{position['run']}"
         body = json.dumps(report, indent=1, ensure_ascii=False)
         await self._state.write(f"{name}.json", body.encode())

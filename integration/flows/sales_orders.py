@@ -74,12 +74,14 @@ class Sought:
 
 @dataclass(frozen=True, slots=True)
 class OrderMatch:
-    """Orders that carry the opportunity, in any company; the one it names; who buys; items that exist."""
+    """Orders that carry the opportunity, in any company; the one it names; who buys; items that exist;
+    whether the opportunity's deletion was told."""
 
     by_id: tuple[Order, ...] = ()
     by_number: Order | None = None
     buyer: Buyer | None = None
     items: frozenset[str] = frozenset()
+    told: bool = False
 
     @property
     def order(self) -> Order | None:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from integration.flows.flow import Record
     from integration.salesforce.client import SalesforceClient
 
+DELETED = "deleted-in-salesforce"
+
 
 async def read_records(
     salesforce: SalesforceClient, object_name: str, keys: list[str], fields: Collection[str]
@@ -76,5 +78,5 @@ async def _gone(
         if row.get("MasterRecordId"):
             gone[row["Id"]] = Moved(row["MasterRecordId"], row["MasterRecordId"])
         elif row.get("IsDeleted"):
-            gone[row["Id"]] = Skipped("deleted-in-salesforce")
+            gone[row["Id"]] = Skipped(DELETED)
     return gone

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from integration.state.blobs import BlobState
 
 STATE = "watch/state.json"
+_RECENT = timedelta(hours=2)
 _LISTED = 200  # records of a silence; more are as silent
 _INVOICES = ("SalesInvoiceHeadersV2", "FreeTextInvoiceHeaders")
 
@@ -103,6 +104,7 @@ class WatchJob:
             "since": before.get("at"),
             "accepted": notes.accepted.total(),
             "handled": notes.handled,
+            "recent": _recent(before, notes, now),
             "waiting": len(notes.open),
             "oldest_seconds": round(age),
             "lost": len(lost),
@@ -191,6 +193,14 @@ class WatchJob:
         document = await self._state.read(name)
         found: dict[str, Any] = json.loads(document.body) if document else {}
         return found
+
+
+def _recent(before: Mapping[str, Any], notes: Notes, now: datetime) -> list[dict[str, Any]]:
+    """What was handled by object, look by look: for `status`, which adds up the last hour."""
+    oldest = (now - _RECENT).isoformat()
+    finished = {f"{source} {name}": count for (source, name), count in notes.finished.items()}
+    kept = [look for look in before.get("recent", ()) if look["at"] > oldest]
+    return [*kept, {"at": now.isoformat(), "finished": finished}]
 
 
 def build_watch_job(

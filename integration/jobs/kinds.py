@@ -3,3 +3,7 @@
 PRICES = "prices"
 PAYMENTS = "payments"
 RECONCILE = "reconcile"
+CATCH_UP = "catch-up"
+LOAD_ACCOUNTS = "load-accounts"
+LOAD_CONTACTS = "load-contacts"
+WATCH = "watch"

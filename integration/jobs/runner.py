@@ -14,12 +14,13 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
 
 from integration.deadline import deadline
+from integration.errors import SystemTrouble
 from integration.jobs.decisions import Waits, after_error, overdue
 from integration.jobs.messages import StepMessage
 from integration.jobs.state import JobState
 from integration.jobs.store import JobStore
 from integration.state.blobs import StateConflict
-from integration.telemetry import log_event, record_outcome
+from integration.telemetry import log_event, record_outcome, span
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -116,7 +117,8 @@ class JobRunner:
             etag = await self.store.save(claimed, etag)
         except StateConflict:
             return  # another delivery runs it
-        await self._step(job, claimed, etag, seconds)
+        with span(f"job {state.kind} step", job=state.id, step=state.step):
+            await self._step(job, claimed, etag, seconds)
 
     async def re_arm(self, kind: str | None = None) -> int:
         """Sends the message of every job (of this kind) again that should have gone on long ago.
@@ -142,6 +144,8 @@ class JobRunner:
             following, wait = state.after(progress, self._clock()), progress.delay
         except Exception as error:
             following, wait = after_error(state, error, self._clock(), self._waits)
+            if isinstance(error, SystemTrouble):
+                record_outcome(state.kind, "waits", error.reason)
             log_event(
                 "job step failed",
                 level=logging.WARNING,
@@ -177,8 +181,7 @@ class JobRunner:
             kind=state.kind,
             job=state.id,
             status=state.status,
-            reason=error.get("reason"),
-            description=error.get("description"),
+            reason=error.get("reason"),  # the description is in the state: it may quote a record
             counts=state.counts,
         )
 

@@ -40,8 +40,9 @@ def is_person(record: Record) -> bool:
     return record.get("IsPersonAccount") is True
 
 
-_PERSONS = Condition("person accounts", is_person)
-_ORGANISATIONS = Condition("business accounts", lambda record: not is_person(record))
+_TELLS = ("IsPersonAccount",)
+_PERSONS = Condition("person accounts", is_person, _TELLS)
+_ORGANISATIONS = Condition("business accounts", lambda record: not is_person(record), _TELLS)
 
 
 def account_table(

@@ -132,6 +132,7 @@ def _delivery_address(books: Books) -> list[FieldRule]:
     shipped = Condition(
         "accounts with a shipping address",
         lambda record: any(not is_empty(record.get(name)) for name in _SHIPPING),
+        _SHIPPING,
     )
     return [
         FieldRule(source, target, transform, condition=shipped,

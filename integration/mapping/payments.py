@@ -101,6 +101,14 @@ class Balance:
             key = (INVOICE_KINDS[kind], str(row["Invoice"]), str(row["Voucher"]))
             self.invoices.setdefault(key, []).append(row)
 
+    def include(self, other: Balance) -> None:
+        """Adds the sums of another customer of the same account and company; its invoices stay its own."""
+        self.open += other.open
+        self.overdue += other.overdue
+        self.paid += other.paid
+        days = [day for day in (self.last_payment, other.last_payment) if day]
+        self.last_payment = max(days, default=None)
+
     def account_values(self, currency: str | None) -> dict[str, Value]:
         values: dict[str, Value] = {
             OPEN_TOTAL: rounded(self.open),

@@ -45,10 +45,11 @@ def rejection(problems: Iterable[FieldProblem]) -> RecordRejected:
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """Which records a line is for. `name` is what the documentation says."""
+    """Which records a line is for. `name` is for the documentation; `reads` are the fields that decide."""
 
     name: str
     holds: Callable[[Record], bool]
+    reads: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

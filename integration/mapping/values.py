@@ -63,7 +63,7 @@ def kind_of(value: object) -> str:
 
 def length_of(text: str) -> int:
     """Length as F&O counts it: UTF-16 code units, so an emoji is 2."""
-    return len(text) + sum(character > "\uffff" for character in text)
+    return len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
 def cut_to(text: str, length: int) -> str:
@@ -139,3 +139,26 @@ def _text_key(value: object, comparison: Comparison) -> object:
         return value
     text = text_of(value)
     return text.casefold() if comparison == "ignore-case" else text
+
+
+def canonical(value: object, comparison: Comparison) -> str:
+    """One text for all values that `same` takes for one another. Raises TransformError, where `same` says
+    that the value differs from everything."""
+    if comparison == "number":
+        number = _number_or_none(value)
+        return "" if number is None else _digits(number)
+    if comparison == "date":
+        return _day_or_none(value) or ""
+    key = _text_key(value, comparison)
+    if isinstance(key, str):
+        return key
+    if isinstance(key, (bool, int, float, Decimal)):
+        return f"\0{_digits(number_of(int(key) if isinstance(key, bool) else key))}"
+    return f"\0{key!r}"
+
+
+def _digits(number: Decimal) -> str:
+    text = format(number, "f")
+    if "." in text:
+        text = text.rstrip("0").rstrip(".")
+    return "0" if text == "-0" else text

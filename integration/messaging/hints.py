@@ -30,7 +30,8 @@ class Hint:
 
     `attempt` counts deliveries that tried the record, `put_backs` the waits that did not count, `replay`
     how often a person sent it again. `seen_at` is when the change was first accepted (UTC); `trace` a W3C
-    traceparent that joins everything done for it.
+    traceparent that joins everything done for it; `reply_to` names the blob of somebody who waits for the
+    outcome (`state.replies`).
     """
 
     source: Source
@@ -44,6 +45,7 @@ class Hint:
     put_backs: int = 0
     replay: int = 0
     trace: str | None = None
+    reply_to: str | None = None
 
     @property
     def message_id(self) -> str:
@@ -63,7 +65,7 @@ class Hint:
         return replace(self, root=root, key=key or self.key, put_backs=self.put_backs + 1)
 
     def to_json(self) -> dict[str, Any]:
-        return {
+        data: dict[str, Any] = {
             "v": VERSION,
             "source": self.source,
             "object": self.object,
@@ -77,6 +79,7 @@ class Hint:
             "seen_at": self.seen_at.isoformat(),
             "trace": self.trace,
         }
+        return data if self.reply_to is None else {**data, "reply_to": self.reply_to}
 
     def to_bytes(self) -> bytes:
         return json.dumps(self.to_json(), separators=(",", ":")).encode()
@@ -108,6 +111,7 @@ class Hint:
                 put_backs=_count(data, "put_backs", 0),
                 replay=_count(data, "replay", 0),
                 trace=_text_or_none(data, "trace"),
+                reply_to=_text_or_none(data, "reply_to"),
             )
         except ValueError as error:
             raise ContractError(f"the hint's {error}") from error

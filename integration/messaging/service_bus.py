@@ -17,7 +17,7 @@ from integration.errors import Unreachable
 from integration.messaging.hints import Hint, session_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from azure.servicebus import ServiceBusMessage
     from azure.servicebus.aio import ServiceBusClient, ServiceBusSender
@@ -35,7 +35,16 @@ _SEND_AT_ONCE = 100  # messages of up to 2 KB stay below the 256 KB of a Standar
 class Queues:
     """Raises Unreachable (system service_bus) when the broker cannot take a message."""
 
-    def __init__(self, client: ServiceBusClient, *, buckets: int, timeout: float = 30) -> None:
+    def __init__(
+        self,
+        client: ServiceBusClient,
+        *,
+        buckets: int,
+        timeout: float = 30,
+        on_hint: Callable[[Hint, str, datetime | None], None] = lambda hint, session, due: None,
+    ) -> None:
+        """`on_hint` is told of each hint that the broker has taken, its session and when it is due."""
+        self._on_hint = on_hint
         self._client = client
         self._buckets = buckets
         self._timeout = timeout
@@ -105,21 +114,25 @@ class Queues:
     async def _send_by_session(self, hints: Iterable[tuple[Hint, datetime | None]]) -> None:
         from azure.servicebus import ServiceBusMessage
 
-        sessions: defaultdict[str, list[ServiceBusMessage]] = defaultdict(list)
+        sessions: defaultdict[str, list[tuple[Hint, datetime | None]]] = defaultdict(list)
         for hint, at in hints:
-            session = session_of(hint, self._buckets)
-            sessions[session].append(
-                ServiceBusMessage(
-                    hint.to_bytes(),
-                    session_id=session,
-                    message_id=hint.message_id,
-                    content_type="application/json",
-                    scheduled_enqueue_time_utc=at,
-                )
-            )
-        for messages in sessions.values():
-            for start in range(0, len(messages), _SEND_AT_ONCE):
-                await self._send(CHANGES, messages[start : start + _SEND_AT_ONCE])
+            sessions[session_of(hint, self._buckets)].append((hint, at))
+        for session, given in sessions.items():
+            for start in range(0, len(given), _SEND_AT_ONCE):
+                part = given[start : start + _SEND_AT_ONCE]
+                messages = [
+                    ServiceBusMessage(
+                        hint.to_bytes(),
+                        session_id=session,
+                        message_id=hint.message_id,
+                        content_type="application/json",
+                        scheduled_enqueue_time_utc=at,
+                    )
+                    for hint, at in part
+                ]
+                await self._send(CHANGES, messages)
+                for hint, at in part:
+                    self._on_hint(hint, session, at)
 
     async def _send(self, queue: str, messages: list[ServiceBusMessage]) -> None:
         from azure.core.exceptions import AzureError  # of the broker, and of the sign-in

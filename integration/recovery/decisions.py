@@ -16,6 +16,7 @@ from integration.errors import (
     CreatePending,
     DeadlineReached,
     IntegrationError,
+    RecordHeld,
     RecordNeedsReview,
     RecordRejected,
     SystemTrouble,
@@ -24,6 +25,13 @@ from integration.errors import (
 if TYPE_CHECKING:
     from random import Random
 
+_USES_NO_ATTEMPT = (
+    SystemTrouble,
+    ConfigurationError,
+    DeadlineReached,
+    CreatePending,
+    RecordHeld,
+)
 End = Literal["dead-letter", "review", "reconcile", "skip"]
 
 
@@ -80,7 +88,7 @@ def decide(
         return _end("review", error)
     if isinstance(error, RecordRejected):
         return _end(policy.rejected, error)
-    if isinstance(error, (SystemTrouble, ConfigurationError, DeadlineReached, CreatePending)):
+    if isinstance(error, _USES_NO_ATTEMPT):
         if age >= policy.max_age:
             return _end(policy.exhausted, error, prefix=f"given up after {_hours(age)}: ")
         asked = getattr(error, "retry_after", None)

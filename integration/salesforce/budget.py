@@ -16,6 +16,10 @@ class ApiBudget:
     limit: int
 
     @property
+    def left(self) -> int:
+        return max(0, self.limit - self.used)
+
+    @property
     def share_left(self) -> float:
         """0 (spent) to 1 (untouched)."""
         return max(0.0, 1 - self.used / self.limit) if self.limit else 0.0

@@ -29,7 +29,7 @@ from integration.salesforce.paths import Paths
 from integration.salesforce.query import child_rows, query_rows
 from integration.salesforce.repeats import CallRetries
 from integration.salesforce.together import Upsert, query_together, upsert_together
-from integration.salesforce.transport import Answer, OnCall, Transport
+from integration.salesforce.transport import Answer, OnBudget, OnCall, Transport
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
@@ -71,13 +71,19 @@ class SalesforceClient:
         *,
         retries: CallRetries | None = None,
         on_call: OnCall | None = None,
+        on_budget: OnBudget | None = None,
         clock: Callable[[], float] = time.time,
         retrieve_size: int = RETRIEVE_SIZE,
     ) -> None:
         self.paths = Paths(settings.api_version)
         self.tokens = TokenSource(settings, http, on_call=on_call, clock=clock)
         self.transport = Transport(
-            settings, http, self.tokens, retries=retries or CallRetries(), on_call=on_call
+            settings,
+            http,
+            self.tokens,
+            retries=retries or CallRetries(),
+            on_call=on_call,
+            on_budget=on_budget,
         )
         self._size = settings.collection_size
         self._retrieve_size = retrieve_size

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 OnCall = Callable[[str, int | None, float], None]
 """Told after every HTTP call: operation, status (None without an answer), seconds."""
 
+OnBudget = Callable[[ApiBudget], None]
+"""Told after every answer that names the daily allowance."""
+
 BodyFactory = Callable[[], AsyncGenerator[bytes, None]]
 """Gives a body from its start each time it is called: a call may have to be sent again."""
 
@@ -69,12 +72,14 @@ class Transport:
         *,
         retries: CallRetries,
         on_call: OnCall | None = None,
+        on_budget: OnBudget | None = None,
     ) -> None:
         self._settings = settings
         self._http = http
         self._tokens = tokens
         self._retries = retries
         self._on_call = on_call
+        self._on_budget = on_budget
         self.budget: ApiBudget | None = None
 
     async def request(
@@ -151,9 +156,17 @@ class Transport:
         finally:
             if self._on_call:
                 self._on_call(call.operation, status, time.perf_counter() - started)
-        self.budget = read_budget(response.headers.get("sforce-limit-info")) or self.budget
+        self._note_budget(response.headers.get("sforce-limit-info"))
         answer = Answer(status, self._read(call, response), response.headers)
         return answer, self._judge(call, answer)
+
+    def _note_budget(self, limit_info: str | None) -> None:
+        budget = read_budget(limit_info)
+        if budget is None:
+            return
+        self.budget = budget
+        if self._on_budget:
+            self._on_budget(budget)
 
     async def _exchange(self, call: _Call, token: Token, limit: float) -> httpx.Response:
         """The answer; of a streamed one that succeeded the body is still to be read."""

@@ -84,7 +84,7 @@ class D365StandIn:
         self._batch = BatchRunner(self.service, self.control, self.throttle)
         self._port = port
         self._server: Server | None = None
-        self._csdl: bytes | None = None
+        self._csdl: tuple[object, bytes] | None = None
         for action, version in VERSIONS.items():
             self.service.actions["DataManagementEntities", action] = _constant(version)
         control_routes = [
@@ -215,15 +215,16 @@ class D365StandIn:
 
     def _metadata(self, path: str, query: str, session: Session) -> Reply:
         options = parse_options(query)
-        body = read_metadata(self.environment.model, path, options, session.base_url)
+        body = read_metadata(self.environment.published, path, options, session.base_url)
         return json_reply(200, body)
 
     def _root(self, rest: str, session: Session) -> Reply:
         if not rest:
-            return json_reply(200, service_document(self.environment.model, session.base_url))
-        if self._csdl is None:
-            self._csdl = csdl(self.environment.model).encode()
-        return Reply(200, self._csdl, {"content-type": "application/xml"})
+            return json_reply(200, service_document(self.environment.published, session.base_url))
+        model = self.environment.published
+        if self._csdl is None or self._csdl[0] is not model:
+            self._csdl = model, csdl(model).encode()
+        return Reply(200, self._csdl[1], {"content-type": "application/xml"})
 
 
 def _constant(value: str) -> Action:

@@ -8,6 +8,7 @@ PATCH /sandbox/state/{Set}          one row or a list: the key and the changed f
 DELETE /sandbox/state/{Set}         empties the set
 POST /sandbox/reset                 back to the seed data, all switches off
 GET|PUT /sandbox/settings           see `environment.Settings`
+GET|PUT /sandbox/model              what OData shows of the model, see `publishing`
 GET|PUT /sandbox/throttle           see `throttle`
 GET|PUT /sandbox/late-commit        see `late_commit`
 /sandbox/packages…                  see `dmf.control`
@@ -65,6 +66,7 @@ class SandboxRoutes:
             ("/sandbox/state/{set_name}", self._state, ["GET", "POST", "PATCH", "DELETE"]),
             ("/sandbox/reset", self._reset, ["POST"]),
             ("/sandbox/settings", self._settings, ["GET", "PUT"]),
+            ("/sandbox/model", self._model, ["GET", "PUT"]),
             ("/sandbox/throttle", self._set_throttle, ["GET", "PUT"]),
             ("/sandbox/late-commit", self._set_late_commit, ["GET", "PUT"]),
             ("/sandbox/update-conflicts", self._conflicts, ["GET", "PUT"]),
@@ -130,6 +132,11 @@ class SandboxRoutes:
         if request.method == "PUT":
             self._environment.settings.update(await request.json())
         return JSONResponse(asdict(self._environment.settings))
+
+    async def _model(self, request: Request) -> Response:
+        if request.method == "PUT":
+            self._environment.publish(await request.json())
+        return JSONResponse(self._environment.changes)
 
     async def _set_throttle(self, request: Request) -> Response:
         if request.method == "PUT":

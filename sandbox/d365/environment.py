@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from sandbox.d365.model_files import load_model
+from sandbox.d365.publishing import Changes, published
 from sandbox.d365.store import Store
 
 if TYPE_CHECKING:
@@ -90,6 +91,7 @@ class Environment:
         self.companies = {company.company_id: company for company in companies}
         self.custom_fields = custom_fields
         self.model: Model = load_model(custom_fields)
+        self.publish({})
         self.initial_page_size = page_size
         self.settings = Settings(page_size=page_size)
         # Called with every committed transaction; `actor` is the client that caused it
@@ -108,9 +110,15 @@ class Environment:
     def clear(self) -> None:
         """Empties all tables and restores the switches; number sequences start anew."""
         self.settings = Settings(page_size=self.initial_page_size)
+        self.publish({})
         self.store = Store(self.model, committed=self._committed)
         self.pending_conflicts.clear()
         self.invoiced.clear()
+
+    def publish(self, changes: Changes) -> None:
+        """What OData shows of the model, see `publishing`. Raises ValueError, and then nothing is changed."""
+        self.published = published(self.model, changes)
+        self.changes = changes
 
     @contextlib.contextmanager
     def acting(self, client: str) -> Iterator[None]:

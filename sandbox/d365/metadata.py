@@ -80,7 +80,7 @@ def _data_entities(model: Model) -> list[dict[str, Any]]:
             "PublicEntityName": entity.type_name,
             "PublicCollectionName": entity.set_name,
             "LabelId": entity.label,
-            "DataServiceEnabled": True,
+            "DataServiceEnabled": entity.public,
             "DataManagementEnabled": True,
             "EntityCategory": "Transaction" if entity.sequence else "Reference",
             "IsReadOnly": entity.read_only,
@@ -114,6 +114,7 @@ def _public_entities(model: Model) -> list[dict[str, Any]]:
             "Actions": [],
         }
         for entity in model.entities.values()
+        if entity.public
     ]
 
 
@@ -154,7 +155,9 @@ def service_document(model: Model, base_url: str) -> dict[str, Any]:
     return {
         "@odata.context": f"{base_url}/data/$metadata",
         "value": [
-            {"name": name, "kind": "EntitySet", "url": name} for name in sorted(model.entities)
+            {"name": name, "kind": "EntitySet", "url": name}
+            for name, entity in sorted(model.entities.items())
+            if entity.public
         ],
     }
 
@@ -163,7 +166,7 @@ def csdl(model: Model) -> str:
     """The schema as XML; property lengths stay out, as in F&O."""
     enums = "".join(_csdl_enum(enum) for enum in model.enums.values())
     types = "".join(_csdl_type(model, entity) for entity in model.entities.values())
-    sets = "".join(_csdl_set(entity) for entity in model.entities.values())
+    sets = "".join(_csdl_set(each) for each in model.entities.values() if each.public)
     return (
         '<?xml version="1.0" encoding="utf-8"?>'
         '<edmx:Edmx Version="4.0" xmlns:edmx="http://docs.oasis-open.org/odata/ns/edmx">'

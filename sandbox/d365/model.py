@@ -107,6 +107,7 @@ class Entity:
     properties: Mapping[str, Property]
     storage: str  # the set whose rows this entity shows
     read_only: bool = False
+    public: bool = True
     indexes: tuple[str, ...] = ()
     references: tuple[Reference, ...] = ()
     navigations: Mapping[str, Navigation] = field(default_factory=dict)

@@ -61,8 +61,8 @@ class DataService:
         action = self._action(address)
         if action is not None:
             return self._run(action, address, operation, session)
-        entity = self.environment.model.entities.get(address.set_name)
-        if entity is None:
+        entity = self.environment.published.entities.get(address.set_name)
+        if entity is None or not entity.public:
             raise no_route(url)
         options = parse_options(operation.query)
         with self.environment.store.transaction():

@@ -22,12 +22,15 @@ from sandbox.salesforce.store import Row, Store
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from sandbox.salesforce.schema_changes import Changes
+
 
 class Org:
     def __init__(self, org_id: str, *, state_country: bool = False) -> None:
         self.id = org_id
         self.listeners: list[Callable[[list[Change]], None]] = []
         self._state_country = state_country
+        self.schema_changes: Changes = {}
         self.ids = ids.IdFactory()
         self.reset()
 
@@ -36,6 +39,7 @@ class Org:
 
         The first rows have the same ids every time, so that sessions stay good; no other id returns.
         """
+        self.schema_changes = {}
         self.schema = Schema(state_country=self._state_country)
         self.schema_since = clock.now()
         self.store = Store(self.schema.objects.values())
@@ -49,7 +53,12 @@ class Org:
     def set_state_country(self, on: bool) -> None:
         """Switches the State and Country picklists; rows keep what they hold."""
         self._state_country = on
-        self.schema = Schema(state_country=on)
+        self.set_schema_changes(self.schema_changes)
+
+    def set_schema_changes(self, changes: Changes) -> None:
+        """Raises ValueError, and then nothing is changed."""
+        self.schema = Schema(state_country=self._state_country, changes=changes)
+        self.schema_changes = changes
         self.schema_since = clock.now()
         for name, table in self.store.tables.items():
             table.obj = self.schema.objects[name]

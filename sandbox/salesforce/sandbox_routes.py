@@ -9,6 +9,7 @@
     POST              /sandbox/locators/expire
     GET|PUT           /sandbox/quota                 {"max": 15000, "used": 0}
     GET|PUT           /sandbox/features              {"state_country_picklists": true}
+    GET|PUT           /sandbox/schema                hidden or other fields, see schema_changes
     GET|PUT           /sandbox/validation-rules      [{"object","field","regex","message"}]
     GET|PUT           /sandbox/duplicate-rules       [{"object","fields":[…],"rule","allow_save"}]
     GET|PUT           /sandbox/subscriptions         see subscriptions.Subscription
@@ -83,6 +84,7 @@ class SandboxRoutes:
         settings: list[tuple[str, Callable[[], Any], Callable[[Any], Any]]] = [
             ("quota", lambda: asdict(self.api.quota), self.set_quota),
             ("features", self.features, self.set_features),
+            ("schema", lambda: self.org.schema_changes, self.org.set_schema_changes),
             ("validation-rules", self.validation_rules, self.set_validation_rules),
             ("duplicate-rules", self.duplicate_rules, self.set_duplicate_rules),
             ("bulk", self.bulk.settings, self.bulk.set_settings),

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from sandbox.salesforce.errors import ApiError, not_found
+from sandbox.salesforce.schema_changes import Changes, changed
 
 CURRENCIES = ("EUR", "USD", "GBP", "CHF", "SEK", "DKK", "NOK", "PLN", "CZK", "JPY", "CAD")
 CORPORATE_CURRENCY = "EUR"
@@ -112,9 +113,9 @@ class ObjectType:
 
 
 class Schema:
-    def __init__(self, *, state_country: bool = False) -> None:
+    def __init__(self, *, state_country: bool = False, changes: Changes | None = None) -> None:
         self.state_country = state_country
-        self.objects = _objects(state_country)
+        self.objects = changed(_objects(state_country), changes or {})
         self._lower = {name.lower(): o for name, o in self.objects.items()}
         self._prefixes = {o.prefix: o for o in self.objects.values()}
 

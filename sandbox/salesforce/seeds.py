@@ -33,8 +33,16 @@ class Users:
 
 def plant(org: Org) -> Users:
     admin = _row(org, "User", None, **_user("admin@sandbox.example", "Ada", "Administrator"))
+    api_only = _row(
+        org, "Profile", admin, Name="Minimum Access - API Only Integrations",
+        PermissionsApiUserOnly=True,
+    )  # fmt: skip
     integration = _row(
-        org, "User", admin, **_user("integration@sandbox.example", "Dynamics", "Integration")
+        org,
+        "User",
+        admin,
+        **_user("integration@sandbox.example", "Dynamics", "Integration"),
+        ProfileId=api_only,
     )
     clerk = _row(org, "User", admin, **_user("clerk@sandbox.example", "Carla", "Clerk"))
     _row(

@@ -9,6 +9,7 @@ import logging
 import struct
 from collections.abc import Callable
 
+from sandbox.servicebus import administration
 from sandbox.servicebus import performatives as amqp
 from sandbox.servicebus.decoding import DecodeError
 from sandbox.servicebus.hub import QueueHub
@@ -53,6 +54,9 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
+        if self._expects_header and self._buffer.startswith(administration.METHOD):
+            self._administer()
+            return
         try:
             self._read_frames()
         except DecodeError as exc:
@@ -62,6 +66,11 @@ class Connection(asyncio.Protocol):
             _LOG.exception("The connection failed.")
             self.shut_down("amqp:internal-error", "The broker failed; see its log.")
         self._flush()
+
+    def _administer(self) -> None:
+        if administration.is_complete(self._buffer):
+            self._out.append(administration.answer(bytes(self._buffer), self.find_hub))
+            self._end()
 
     def pause_writing(self) -> None:
         self.writable = False

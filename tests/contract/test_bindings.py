@@ -30,7 +30,8 @@ HOST_KEYS = {"FUNCTIONS_WORKER_RUNTIME", "AzureWebJobsStorage", "ServiceBus"}
 # Stable names (design: functions).
 NAMES = {
     "salesforce_events", "d365_business_events", "converge_changes", "advance_jobs", "sync_prices",
-    "sync_payments", "reconcile", "catch_up_salesforce", "watch", "inventory", "health", "openapi",
+    "sync_payments", "send_packages", "reconcile", "catch_up_salesforce", "watch", "inventory", "health",
+    "health_deep", "openapi",
 }  # fmt: skip
 KEYLESS = {"health", "openapi"}
 # Paid at every cold start, so not before the first event.

@@ -163,7 +163,7 @@ async def test_a_client_with_retries_survives_lost_connections_and_a_restart() -
 @pytest.mark.parametrize(
     ("sent", "answer"),
     [
-        (b"GET / HTTP/1.1\r\n\r\n", b"AMQP\x03\x01\x00\x00"),
+        (b"HEAD / HTTP/1.1\r\n\r\n", b"AMQP\x03\x01\x00\x00"),
         (b"AMQP\x00\x01\x00\x00\xff\xff\xff\xff\x02\x00\x00\x00", b"amqp:decode-error"),
         (b"AMQP\x00\x01\x00\x00\x00\x00\x00\x09\x02\x00\x00\x00\xff", b"amqp:decode-error"),
     ],

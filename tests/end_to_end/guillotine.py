@@ -16,19 +16,21 @@ Moment = Literal["before", "after"]
 
 class Guillotine:
     """Wraps the stand-ins. `before`: the call arrived but was not executed; `after`: it was executed, and
-    the answer never arrived. `calls` are the calls since `arm`, the last one that of the kill."""
+    the answer never arrived. `calls` are the calls since `arm` that hold its `part`, the last one that of
+    the kill."""
 
     def __init__(self, world: World) -> None:
         self._sandbox = world.sandbox
         self._number = 0
         self._moment: Moment = "after"
+        self._part = ""
         self._fell = asyncio.Event()
         self.calls: list[str] = []
         for tap in (world.salesforce, world.d365, world.entra):
             tap._app = self._wrapped(tap._app)
 
-    def arm(self, number: int, moment: Moment = "after") -> None:
-        self._number, self._moment = number, moment
+    def arm(self, number: int, moment: Moment = "after", part: str = "") -> None:
+        self._number, self._moment, self._part = number, moment, part
         self._fell.clear()
         self.calls.clear()
 
@@ -54,7 +56,11 @@ class Guillotine:
             if scope["type"] != "http" or scope["path"].startswith("/sandbox/") or self.fell:
                 await app(scope, receive, send)
                 return
-            self.calls.append(f"{scope['method']} {scope['path']}")
+            call = f"{scope['method']} {scope['path']}"
+            if self._part not in call:
+                await app(scope, receive, send)
+                return
+            self.calls.append(call)
             if len(self.calls) != self._number:
                 await app(scope, receive, send)
                 return

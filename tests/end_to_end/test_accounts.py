@@ -114,13 +114,13 @@ async def test_two_hundred_accounts_cost_a_handful_of_calls(world: World) -> Non
     assert len(world.d365.calls) + len(world.salesforce.calls) <= 60  # three calls each are 600
 
 
-async def test_a_deleted_account_leaves_its_customer(world: World) -> None:
+async def test_a_deleted_account_leaves_its_customer_and_is_reported(world: World) -> None:
     key = await world.create_settled()
     before = await world.customer(key)
     await world.delete(key)
     await world.settled()
     assert await world.customer(key) == before
-    assert world.letters(key) == []
+    assert world.letter(key)["reason"] == "deleted-in-salesforce"
 
 
 async def test_a_merged_account_is_handled_as_the_one_it_was_merged_into(world: World) -> None:
@@ -132,7 +132,7 @@ async def test_a_merged_account_is_handled_as_the_one_it_was_merged_into(world: 
     await world.settled()
     assert await world.customer(loser) == customers[0]
     assert (await world.customer(master))["PrimaryContactPhone"] == "+49 8041 555"
-    assert world.letters(loser, master) == []
+    assert [letter["reason"] for letter in world.letters(loser, master)] == ["merged-customers"]
 
 
 async def test_an_account_that_never_was_is_skipped(world: World) -> None:

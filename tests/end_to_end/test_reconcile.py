@@ -213,7 +213,7 @@ async def test_existing_customers_are_linked_as_approved_and_only_the_rest_is_cr
         (fresh, ""): "yes",
     }
     assert [await world.customers(key) for key in (linked, unsure, fresh)] == [[], [], []]
-    code, _, err = await command(world, "match", "accounts", "--apply", str(file))
+    code, _, err = await command(world, "match", "accounts", "--apply", str(file), "--yes")
     assert code == 0, err
     await world.settled()
     assert (await world.customer(linked))["CustomerAccount"] == f"OLD-{mark}"
@@ -235,7 +235,7 @@ async def test_a_file_with_mistakes_is_refused_as_a_whole(world: World, tmp_path
         {**line, "account_id": "nonsense"},
     ]
     file.write_text(json.dumps(bad))
-    code, _, err = await command(world, "match", "accounts", "--apply", str(file))
+    code, _, err = await command(world, "match", "accounts", "--apply", str(file), "--yes")
     assert code == 1
     assert "entry 2: the account is approved already in entry 1" in err
     assert "entry 3: approved must be yes or no" in err

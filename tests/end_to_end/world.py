@@ -13,12 +13,13 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from sandbox import topology
+from sandbox.salesforce.pubsub.rules import Rules as PubSubRules
 from sandbox.salesforce.subscriptions import Rules
 from sandbox.stack import Sandbox
 from tests.end_to_end.wiretap import Wiretap
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     import httpx
 
@@ -181,6 +182,14 @@ class World:
             counts = self.sandbox.broker.counts()[topology.CHANGES]
             raise AssertionError(f"not settled: {counts}, the app said:\n{last}") from None
 
+    async def until_found(
+        self, find: Callable[[], Awaitable[list[dict[str, Any]]]], timeout: float = 20
+    ) -> None:
+        """Until there are such rows."""
+        async with asyncio.timeout(timeout):
+            while not await find():  # noqa: ASYNC110 - the stand-ins tell nobody
+                await asyncio.sleep(0.1)
+
     async def until(self, condition: Callable[[], bool], timeout: float = 15) -> None:
         async with asyncio.timeout(timeout):
             while True:
@@ -215,6 +224,7 @@ class World:
         await self.put("salesforce", "quota", {"max": 100_000, "used": 0})
         await self.put("salesforce", "validation-rules", [])
         await self.put("salesforce", "delivery", Rules().__dict__)
+        await self.put("salesforce", "pubsub", PubSubRules().__dict__)
         self.sandbox.broker.resume(topology.CHANGES)
         for queue in (topology.CHANGES, topology.DEAD_LETTER):
             self.sandbox.broker._hub(queue).refusals.clear()

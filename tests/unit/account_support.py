@@ -37,8 +37,10 @@ ID, NUMBER, COMPANY = "SalesforceAccountId", "CustomerAccount", "dataAreaId"
 NUMBER_FIELD = "D365_Customer_Number__c"
 FIELDS = (
     "Id", "Name", "BillingStreet", "BillingCity", "BillingPostalCode", "BillingState",
-    "BillingCountry", "Phone", "Website", "CurrencyIsoCode", NUMBER_FIELD,
+    "BillingCountry", "Phone", "Website", "CurrencyIsoCode", NUMBER_FIELD, "CreatedDate",
+    "SystemModstamp",
 )  # fmt: skip
+NEVER_TOUCHED = dict.fromkeys(("CreatedDate", "SystemModstamp"), "2025-01-31T10:00:00.000+0000")
 BUCKET = "bucket-001"
 
 
@@ -77,7 +79,8 @@ class MemorySalesforce:
 
     def add(self, key: str, name: str = "Acme", **values: Any) -> None:
         self.accounts[key] = {
-            **dict.fromkeys(FIELDS), "Id": key, "Name": name, "CurrencyIsoCode": "EUR", **values,
+            **dict.fromkeys(FIELDS), **NEVER_TOUCHED, "Id": key, "Name": name,
+            "CurrencyIsoCode": "EUR", **values,
         }  # fmt: skip
 
     async def describe(self, object_name: str) -> dict[str, Any]:

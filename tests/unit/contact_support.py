@@ -17,7 +17,14 @@ from integration.flows.outcomes import Outcome
 from integration.mapping.customisation import load_customisation
 from integration.salesforce.collections import RowResult
 from integration.state.intents import CreateIntents
-from tests.unit.account_support import BUCKET, FIELDS, MemoryStore, account_id, settings_of
+from tests.unit.account_support import (
+    BUCKET,
+    FIELDS,
+    NEVER_TOUCHED,
+    MemoryStore,
+    account_id,
+    settings_of,
+)
 
 if TYPE_CHECKING:
     from integration.d365.client import D365Client
@@ -29,7 +36,7 @@ ID, NUMBER, PARTY = "SalesforceContactId", "ContactPersonId", "AssociatedPartyNu
 CONTACT_FIELDS = (
     "Id", "AccountId", "FirstName", "LastName", "Email", "Phone", "MobilePhone", "Title",
     "Department", "MailingStreet", "MailingCity", "MailingPostalCode", "MailingState",
-    "MailingCountry", NUMBER_FIELD,
+    "MailingCountry", NUMBER_FIELD, "CreatedDate", "SystemModstamp",
 )  # fmt: skip
 KEYS = {"CustomersV3": "CustomerAccount", "ContactPersons": NUMBER}
 IDS = {"CustomersV3": "SalesforceAccountId", "ContactPersons": ID}
@@ -55,7 +62,8 @@ class TwoObjects:
         self.calls: Counter[str] = Counter()
 
     def add(self, object_name: str, key: str, **values: Any) -> dict[str, Any]:
-        row = {**dict.fromkeys(self.fields[object_name]), "Id": key, **values}
+        empty = dict.fromkeys(self.fields[object_name])
+        row = {**empty, **NEVER_TOUCHED, "Id": key, **values}
         self.tables[object_name][key] = row
         return row
 

@@ -26,6 +26,7 @@ class MemoryFlow:
     faults: dict[str | tuple[str, str], Exception | list[Exception]] = field(default_factory=dict)
     calls: list[tuple[str, list[str]]] = field(default_factory=list)
     told: list[tuple[str, EndState]] = field(default_factory=list)
+    noted: list[tuple[str, EndState]] = field(default_factory=list)
 
     def unresolved(
         self, record: Record, written: Record | None, current: Record | None
@@ -37,6 +38,10 @@ class MemoryFlow:
 
     async def ended(self, key: str, end: EndState) -> None:
         self.told.append((key, end))
+
+    async def kept(self, key: str, end: EndState) -> None:
+        self._one("kept", key)
+        self.noted.append((key, end))
 
     def add(self, key: str, name: str = "Acme", **values: Any) -> None:
         self.source[key] = {"Id": key, "name": name, "number": None, **values}

@@ -16,7 +16,9 @@ from integration.flows.orders import OrderFlow
 from integration.flows.outcomes import Outcome
 from integration.mapping.customisation import load_customisation
 from integration.salesforce.collections import RowResult
-from integration.settings import OrderSettings, Settings
+from integration.settings import GoneSettings, OrderSettings, Settings
+from integration.state.aliases import Aliases
+from integration.state.gone import GoneNotes
 from integration.state.intents import CreateIntents
 from tests.unit.account_support import FIELDS, MemoryStore, settings_of
 
@@ -216,11 +218,14 @@ class World:
         self.store = MemoryStore()
         self.now = datetime(2025, 3, 1, 12, tzinfo=UTC)
         own = {name[6:].lower(): text for name, text in settings.items() if name[:6] == "ORDER_"}
-        app = {name: text for name, text in settings.items() if name[:6] != "ORDER_"}
+        gone = {name[8:].lower(): text for name, text in settings.items() if name[:8] == "DELETED_"}
+        app = {n: text for n, text in settings.items() if not n.startswith(("ORDER_", "DELETED_"))}
         batch_size = int(app.pop("D365_BATCH_SIZE", "100"))
         plain = settings_of(**app)
         d365 = plain.d365.model_copy(update={"batch_size": batch_size})
-        self.settings: Settings = plain.model_copy(update={"orders": orders(**own), "d365": d365})
+        self.settings: Settings = plain.model_copy(
+            update={"orders": orders(**own), "d365": d365, "gone": GoneSettings(**gone)}  # type: ignore[arg-type]
+        )
         intents = CreateIntents(
             self.store, quarantine=self.settings.app.create_quarantine, clock=lambda: self.now
         )
@@ -230,6 +235,8 @@ class World:
             cast("SalesforceClient", self.salesforce),
             cast("D365Client", self.d365),
             intents,
+            aliases=Aliases(self.store, cache=0),
+            gone=GoneNotes(self.store, cache=0),
         )
         self.flow = OrderFlow(context, AccountFlow(context))
         for item in ("D0001", "D0002", "1000"):

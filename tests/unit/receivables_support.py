@@ -19,6 +19,7 @@ from integration.mapping.customisation import load_customisation
 from integration.salesforce.client import SalesforceClient
 from integration.salesforce.repeats import CallRetries
 from integration.settings import D365Settings, SalesforceSettings
+from integration.state.aliases import Aliases
 from integration.state.intents import CreateIntents
 from sandbox.d365 import D365StandIn
 from sandbox.salesforce import SalesforceStandIn
@@ -63,6 +64,7 @@ class BothSystems:
     invoices: InvoiceFlow
     customers: CustomerFlow
     http: dict[str, httpx.AsyncClient]
+    store: MemoryStore
 
     def __init__(self, *, picklists: bool = False) -> None:
         self.salesforce = SalesforceStandIn(
@@ -199,8 +201,12 @@ async def both_systems(
         salesforce = SalesforceClient(
             given.salesforce, salesforce_http, retries=CallRetries(tries=1, delay=0.01)
         )
-        intents = CreateIntents(MemoryStore(), quarantine=timedelta(minutes=15))
-        context = FlowContext(given, load_customisation(mapping), salesforce, d365, intents)
+        world.store = MemoryStore()
+        intents = CreateIntents(world.store, quarantine=timedelta(minutes=15))
+        context = FlowContext(
+            given, load_customisation(mapping), salesforce, d365, intents,
+            aliases=Aliases(world.store, cache=0),
+        )  # fmt: skip
         world.invoices = InvoiceFlow(context, today=lambda: TODAY)
         world.customers = CustomerFlow(context)
         yield world

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from azure.core.exceptions import ClientAuthenticationError, ServiceRequestError
 from azure.identity import (
+    AzureCliCredential,
     CertificateCredential,
     ClientSecretCredential,
     CredentialUnavailableError,
@@ -168,7 +169,9 @@ def self_signed() -> str:
     ).decode()
 
 
-def test_each_way_to_sign_in_has_its_credential():
+def test_each_way_to_sign_in_has_its_credential(monkeypatch):
+    monkeypatch.setenv("IDENTITY_ENDPOINT", "http://127.0.0.1:1/token")  # as in a function app
+    monkeypatch.setenv("IDENTITY_HEADER", "header")
     pem = self_signed().replace("\n", "\\n")  # as an app setting holds it
     certificate = {**SECRET, "auth": "certificate", "certificate": pem}
     cases = [
@@ -181,6 +184,12 @@ def test_each_way_to_sign_in_has_its_credential():
         credential = build_credential(configured)
         assert isinstance(credential, kind)
         credential.close()
+
+
+def test_at_a_desk_the_identity_is_that_of_the_person(monkeypatch):
+    monkeypatch.delenv("IDENTITY_ENDPOINT", raising=False)
+    monkeypatch.delenv("MSI_ENDPOINT", raising=False)
+    assert isinstance(build_credential(settings(auth="managed_identity")), AzureCliCredential)
 
 
 def test_a_broken_certificate_is_reported_without_its_text():

@@ -45,9 +45,11 @@ def test_every_make_command_in_the_readme_is_a_target() -> None:
 def test_every_setting_named_in_a_page_exists() -> None:
     settings = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
     sample = (ROOT / "local.settings.sample.json").read_text(encoding="utf-8")
-    known = set(re.findall(r"`([A-Z][A-Z0-9_]+)`", settings)) | set(
-        re.findall(r'"([A-Z_0-9]+)"', sample)
-    )
+    package = (ROOT / "salesforce" / "sfdx-project.json").read_text(encoding="utf-8")
+    known = {
+        *re.findall(r"`([A-Z][A-Z0-9_]+)`", settings),
+        *re.findall(r'"([A-Z_0-9]+)"', sample + package),
+    }
     prefixes = (
         r"(?:FLOW|SALESFORCE|D365|WEBHOOK|RETRY|ORDERS?|PAYMENTS|PRICES|RECONCILE|STOCK|CUSTOMERS?)"
     )

@@ -12,7 +12,7 @@ from integration.errors import (
     RecordRejected,
     Unreachable,
 )
-from integration.flows.outcomes import Moved
+from integration.flows.outcomes import Moved, RecordMerged
 from tests.unit.dispatcher_support import BUS_DOWN, Stage, hint
 from tests.unit.flow_support import MemoryFlow
 
@@ -81,6 +81,38 @@ async def test_an_end_is_told_to_people_and_kept_even_where_that_fails(stage: St
     await mute.deliver(hint())
     [letter] = mute.outbox.letters
     assert letter.description == "no (could not be told: ZeroDivisionError)"
+
+
+async def test_a_flow_hears_that_its_record_was_kept_and_the_record_stays_kept_if_it_cannot_note_it(
+    stage: Stage,
+) -> None:
+    stage.flow.faults["read", "a"] = RecordRejected("no", reason="validation")
+    stage.flow.faults["read", "b"] = RecordRejected("no", reason="validation")
+    stage.flow.faults["kept", "b"] = ZeroDivisionError()
+    await stage.deliver(hint("a"), hint("b"))
+    assert [(key, end.reason) for key, end in stage.flow.noted] == [("a", "validation")]
+    assert len(stage.outbox.letters) == 2
+
+
+async def test_nothing_is_noted_of_a_record_that_could_not_be_kept(stage: Stage) -> None:
+    stage.flow.faults["read", "a"] = RecordRejected("no")
+    stage.outbox.error = BUS_DOWN
+    with pytest.raises(Unreachable):
+        await stage.deliver(hint())
+    assert stage.flow.noted == []
+
+
+async def test_of_a_merged_record_that_needs_a_person_the_other_is_handled_all_the_same(
+    stage: Stage,
+) -> None:
+    problem = RecordMerged("two", follow=Moved("winner", "winner"), reason="merged-customers")
+    stage.flow.faults["read", "a"] = problem
+    await stage.deliver(hint())
+    assert [(one.key, one.root) for one in stage.outbox.sent] == [("winner", "winner")]
+    [letter] = stage.outbox.letters
+    assert (letter.kind, letter.reason) == ("review", "merged-customers")
+    assert letter.hint is not None
+    assert letter.hint.key == "a"
 
 
 async def test_a_dry_flow_keeps_what_fails_and_tells_nobody() -> None:

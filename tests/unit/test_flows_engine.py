@@ -2,6 +2,7 @@
 
 import copy
 import logging
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -16,6 +17,7 @@ from integration.errors import (
     Unreachable,
 )
 from integration.flows.engine import converge
+from integration.flows.flow import Record
 from integration.flows.outcomes import Failed, Moved, Outcome, Skipped, Synced, WouldChange
 from tests.unit.flow_support import MemoryFlow
 
@@ -97,6 +99,26 @@ async def test_what_the_source_does_not_have_or_not_want_is_skipped() -> None:
 async def test_a_merged_record_is_sent_to_the_one_it_was_merged_into() -> None:
     flow = MemoryFlow(source={"a": Moved("winner", "winner")})
     assert await run(flow, "a") == {"a": Moved("winner", "winner")}
+
+
+@pytest.mark.parametrize("stage", ["compare", "write"])
+async def test_a_record_may_end_in_another_one_that_is_handled_next(stage: str) -> None:
+    class Leading(MemoryFlow):
+        def compare(self, wanted: Record, current: Record | None) -> Any:
+            if stage == "compare" and wanted["Id"] == "a":
+                return Moved("winner", "winner")
+            return super().compare(wanted, current)
+
+        async def write(self, changes: Any, buckets: Any) -> Any:
+            return {**await super().write(changes, buckets), "a": Moved("winner", "winner")}
+
+    flow = Leading()
+    for key in ("a", "b"):
+        flow.add(key)
+    outcomes = await run(flow)
+    assert outcomes == {"a": Moved("winner", "winner"), "b": Synced(changed=True)}
+    assert ("a" in flow.target) == (stage == "write")
+    assert flow.calls[-1] == ("write_back", ["b"])
 
 
 async def test_a_record_whose_root_is_in_another_bucket_is_moved_and_nothing_is_written() -> None:

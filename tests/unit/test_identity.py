@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from integration.identity import AsyncManagedIdentity
+from integration.identity import AzureIdentity
 
 
 class Endpoint(BaseHTTPRequestHandler):
@@ -52,7 +52,7 @@ def endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Endpoint]]:
 async def test_a_token_is_fetched_for_the_named_identity_and_kept(
     endpoint: type[Endpoint],
 ) -> None:
-    async with AsyncManagedIdentity("client-id") as identity:
+    async with AzureIdentity("client-id") as identity:
         token = await identity.get_token("https://servicebus.azure.net/.default")
         again = await identity.get_token("https://servicebus.azure.net/.default")
     assert token.token == again.token == "token"

@@ -17,12 +17,13 @@ from integration.errors import (
     Unreachable,
 )
 from integration.flows.context import FlowEntry
+from integration.flows.drift_report import as_text
 from integration.flows.reconcile_counts import Count, Counts
 from integration.flows.reconcile_keys import Cursor, KeyPage, Ref, Window
 from integration.flows.reconcile_parts import Sides
 from integration.flows.reconciliation import ReconcileJob
 from integration.messaging.hints import Hint
-from integration.settings import ReconcileSettings
+from integration.settings import ReconcileSettings, VolumeSettings
 from integration.state.ledger import LedgerEntry
 from tests.unit.flow_support import MemoryFlow
 from tests.unit.state_support import MemoryStore
@@ -314,3 +315,44 @@ async def test_a_count_that_fails_is_named() -> None:
     report = await world.run(full=True)
     assert "no such entity" in report["not_compared"]["count of products"]
     assert report["not_compared"]["payments"] == "this app has no such job"
+
+
+async def test_more_differences_than_a_package_is_worth_are_noted_for_a_load() -> None:
+    world = World(Source(["a", "b", "c", "d", "e"], flow="accounts"))
+    world.flow.name = "accounts"
+    noted: list[tuple[str, list[str], str]] = []
+    started: list[tuple[str, dict[str, Any]]] = []
+
+    async def note(flow: str, keys: Iterable[str], *, name: str = "") -> None:
+        noted.append((flow, list(keys), name))
+
+    async def start(kind: str, params: dict[str, Any]) -> str | None:
+        started.append((kind, params))
+        return "run-1"
+
+    entry = FlowEntry(world.flow, "salesforce", "Thing", "on")
+    source = Source(["a", "b", "c", "d", "e"], flow="accounts")
+    world.job = ReconcileJob(
+        world.store,
+        world.ledger,
+        cast("Any", SimpleNamespace(send_hints=world._send)),
+        Sides((entry,), (source,), world.counts),
+        start,
+        ReconcileSettings(page=2),
+        clock=lambda: world.now,
+        dirty=cast("Any", SimpleNamespace(note=note)),
+        volume=VolumeSettings().model_copy(update={"package_threshold": 3}),
+    )
+    world.differ("a", "b", "c", "d", "e")
+    report = await world.run()
+    assert [hint.key for hint in world.hints] == ["a", "b"]
+    assert [(flow, keys) for flow, keys, _ in noted] == [
+        ("accounts", ["c", "d"]),
+        ("accounts", ["e"]),
+    ]
+    assert len({name for _, _, name in noted}) == 2
+    assert started == [("load-accounts", {"dirty": True})]
+    entity = report["entities"]["accounts"]
+    assert (entity["differing"], entity["hinted"], entity["loaded"]) == (5, 2, 3)
+    assert report["jobs"]["load-accounts"] == "run-1"
+    assert "3 were too many for that and go in a data package" in as_text(report)

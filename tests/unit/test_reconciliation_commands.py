@@ -2,6 +2,7 @@
 
 import json
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,15 +12,21 @@ import pytest
 from integration import wiring
 from integration.cli.main import main
 from integration.errors import Throttled, Unreachable
+from integration.jobs.state import JobState
+from integration.jobs.store import JobStore
 from integration.triggers import timers
 from tests.unit.account_support import settings_of
+from tests.unit.state_support import MemoryStore
 from tests.unit.trigger_support import MemoryQueues, app_with
 
 
 class Jobs:
+    """Those that run already, or the answer to a start, are in the store."""
+
     def __init__(self, answer: str | None = "run-1", error: Exception | None = None) -> None:
         self.started: list[tuple[str, dict[str, Any]]] = []
         self.answer, self.error = answer, error
+        self.store = JobStore(MemoryStore())
 
     async def re_arm(self) -> int:
         return 0
@@ -28,6 +35,17 @@ class Jobs:
         if self.error:
             raise self.error
         self.started.append((kind, params))
+        now = datetime.now(UTC)
+        await self.store.open(
+            JobState(
+                kind=kind,
+                id=self.answer or "run-0",
+                started_at=now,
+                updated_at=now,
+                due_at=now,
+                deadline=now,
+            )
+        )
         return self.answer
 
 
@@ -37,7 +55,9 @@ def use(monkeypatch: pytest.MonkeyPatch, jobs: Jobs) -> None:
     async def close() -> None:
         return
 
-    stand_in = SimpleNamespace(jobs=app.jobs, close=close)
+    stand_in = SimpleNamespace(
+        jobs=app.jobs, close=close, state=MemoryStore(), settings=app.settings
+    )
 
     async def build() -> Any:
         return stand_in

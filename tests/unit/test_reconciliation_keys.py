@@ -25,7 +25,9 @@ class Client:
         self.rows = list(rows)
         self.asked: list[Any] = []
 
-    async def query_all_rows(self, soql: str) -> list[dict[str, Any]]:
+    async def query_all_rows(
+        self, soql: str, *, include_deleted: bool = False
+    ) -> list[dict[str, Any]]:
         self.asked.append(soql)
         return self.rows
 

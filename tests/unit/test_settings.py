@@ -107,6 +107,15 @@ def test_needs_between_settings_are_reported_beside_wrong_single_settings(
     assert "D365_MAX_CONCURRENT_CALLS=10" in found[-1]
 
 
+@pytest.mark.parametrize("name", ["WEBHOOK_SECRETS", "SALESFORCE_PRIVATE_KEY", "D365_COMPANY"])
+def test_an_unresolved_key_vault_reference_is_no_value(
+    environment: pytest.MonkeyPatch, name: str
+) -> None:
+    reference = "@Microsoft.KeyVault(SecretUri=https://x.vault.azure.net/secrets/y)"
+    (problem,) = problems(environment, **{name: reference})
+    assert problem.startswith(f"{name}: the Key Vault reference is not resolved")
+
+
 def test_stock_checks_and_jobs_count_into_the_budget_of_concurrent_calls(
     environment: pytest.MonkeyPatch,
 ) -> None:

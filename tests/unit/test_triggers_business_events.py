@@ -16,7 +16,7 @@ from integration.errors import ConfigurationError, Unreachable
 from integration.triggers.d365_business_events import bp, d365_business_events
 from tests.unit.account_support import settings_of
 from tests.unit.test_d365_events import POSTED, data_event
-from tests.unit.trigger_support import MemoryQueues, app_with
+from tests.unit.trigger_support import TRACE, MemoryQueues, app_with
 
 if TYPE_CHECKING:
     from integration.wiring import App
@@ -79,7 +79,7 @@ def use(monkeypatch: pytest.MonkeyPatch, queues: Queues, jobs: MemoryJobs) -> An
 
 async def deliver(data: Any) -> None:
     body = data if isinstance(data, bytes) else json.dumps(data).encode()
-    context = SimpleNamespace(trace_context=SimpleNamespace(trace_parent="00-trace-span-01"))
+    context = SimpleNamespace(trace_context=SimpleNamespace(trace_parent=TRACE))
     await d365_business_events(Message(body), context)
 
 
@@ -100,7 +100,7 @@ async def test_an_event_becomes_a_hint(use: Any, queues: Queues) -> None:
     assert (hint.source, hint.object, hint.key) == ("d365", "SalesInvoice", "usmf|sales|CIV-000123")
     assert (hint.root, hint.company) == ("usmf|sales|CIV-000123", "usmf")
     assert hint.event_id == POSTED["EventId"]
-    assert hint.trace == "00-trace-span-01"
+    assert hint.trace == TRACE
     assert (datetime.now(UTC) - hint.seen_at).total_seconds() < 10  # not the time of the event
 
 

@@ -15,6 +15,7 @@ from tests.unit.account_support import account_id
 from tests.unit.trigger_support import (
     ORG,
     SECRET,
+    TRACE,
     MemoryQueues,
     app_with,
     envelope,
@@ -54,7 +55,7 @@ async def test_a_signed_event_is_accepted(queues: MemoryQueues) -> None:
     [hint] = queues.hints
     assert (hint.source, hint.object, hint.key, hint.root) == ("salesforce", "Account", A, A)
     assert hint.event_id == f"{envelope()['eventId']}/{A}"
-    assert hint.trace == "00-trace-span-01"
+    assert hint.trace == TRACE
     assert (hint.attempt, hint.put_backs, hint.replay) == (1, 0, 0)
 
 

@@ -21,6 +21,15 @@ from tests.unit.account_support import settings_of
 
 ORG = "00DAa0000000001MAA"
 SECRET = "hmac-key"
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+class MemoryJournal:
+    def __init__(self) -> None:
+        self.ids: list[str] = []
+
+    def handled(self, message_id: str) -> None:
+        self.ids.append(message_id)
 
 
 class MemoryQueues:
@@ -51,6 +60,7 @@ def app_with(settings: Settings, queues: MemoryQueues, **parts: Any) -> App:
         "queues": queues,
         "objects": frozenset({("salesforce", "Account"), ("salesforce", "Contact")}),
     }
+    given["journal"] = MemoryJournal()
     return App(**{**dict.fromkeys((part.name for part in fields(App)), None), **given, **parts})
 
 
@@ -72,7 +82,7 @@ async def post(
         headers={"Content-Type": content_type, **(headers or {})},
         body=body,
     )
-    context = SimpleNamespace(trace_context=SimpleNamespace(trace_parent="00-trace-span-01"))
+    context = SimpleNamespace(trace_context=SimpleNamespace(trace_parent=TRACE))
     return await salesforce_events(request, context)
 
 

@@ -1,0 +1,340 @@
+"""Every command against a running sandbox: what a person reads, what a script gets, and what went wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import shlex
+import signal
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+import pytest_asyncio
+
+from integration.cli.commands import build
+from integration.cli.manual import commands, examples
+from sandbox import topology
+from sandbox.servicebus.broker import Broker
+from tests.end_to_end.operator_desk import Operator
+from tests.end_to_end.world import DOWN, new_world
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from tests.end_to_end.world import World
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(240)]
+NUMBER = "D365_Customer_Number__c"
+SETTINGS = {
+    "BATCH_SECONDS": "2",
+    "RECONCILE_SETTLE_SECONDS": "0",
+}  # a load waits for the longest batch
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def running() -> AsyncIterator[World]:
+    async with new_world(**SETTINGS) as world:
+        yield world
+
+
+@pytest.fixture
+def duty(world: World) -> Operator:
+    return Operator(world)
+
+
+def words(text: str) -> list[str]:
+    """Lines with single spaces, as a golden text is written here."""
+    return [re.sub(r" {2,}", "  ", line).strip() for line in text.splitlines()]
+
+
+# sync
+
+
+async def test_a_dry_run_shows_each_field_from_its_source_to_the_decision_and_writes_nothing(
+    world: World, duty: Operator
+) -> None:
+    key = await world.create_settled(BillingCity="Lenggries", Phone="+49 1")
+    await world.change_customer(key, AddressCity="Old Town")
+    said = await duty.done("sync", "account", key, "--dry-run", "--show-values")
+    assert words(said.out) == [
+        f"Account {key}: would be updated, 1 fields",
+        "field  from  source value  mapped value  current value  decision",
+        "AddressCity  BillingCity  Lenggries  Lenggries  Old Town  update",
+    ]
+    hidden = await duty.done("sync", "account", key, "--dry-run", "--all-fields")
+    assert hidden.width <= 100
+    assert "Lenggries" not in hidden.out
+    lines = words(hidden.out)
+    assert "AddressCity  BillingCity  text of 9  text of 9  text of 8  update" in lines
+    assert "PrimaryContactPhone  Phone  text of 5  text of 5  =  in step" in lines
+    assert "CustomerGroupId  -    text of 2  =  only on creation" in lines
+    assert world.d365.writes_to_d365() == []
+    assert world.salesforce.rows_to_salesforce() == []
+
+
+async def test_a_record_is_sent_and_its_outcome_followed(world: World, duty: Operator) -> None:
+    new, wrong = (
+        await world.create(events=False),
+        await world.create(events=False, BillingCountry="Atlantis"),
+    )
+    said = await duty.run("sync", "account", new, wrong, "--yes", "--why", "asked by sales")
+    assert said.code == 1
+    assert f"{new}  in step (changed)" in said.out
+    assert f"{wrong}  failed: mapping" in said.out
+    assert (await world.account(new))[NUMBER]
+    [audit] = [each for each in duty.audited("sync") if new in each["keys"]]
+    assert audit["why"] == "asked by sales"
+    again = await duty.json("sync", "Account", new, "--yes")
+    [record] = again["records"]
+    assert (record["outcome"], record["reason"], record["attempt"]) == ("synced", "unchanged", 1)
+    assert duty.documents("outcomes/") == {}
+
+
+async def test_a_condition_chooses_the_records_of_either_system(
+    world: World, duty: Operator
+) -> None:
+    keys = [await world.create(events=False, BillingCity="Sylvenstein") for _ in range(3)]
+    where = "BillingCity = 'Sylvenstein'"
+    found = await duty.json("sync", "account", "--where", where, "--limit", "2", "--dry-run")
+    assert [each["key"] for each in found["records"]] == sorted(keys)[:2]
+    assert found["records"][0]["decision"] == "would be created, 13 fields"
+    await duty.done("sync", "account", "--where", where, "--yes")
+    assert await world.is_in_step(*keys)
+    number = (await world.account(keys[0]))[NUMBER]
+    back = await duty.json(
+        "sync", "customer", "--where", f"CustomerAccount eq '{number}'", "--dry-run"
+    )
+    assert [each["key"] for each in back["records"]] == [f"usmf|{number}"]
+    fields = {each["field"]: each for each in back["records"][0]["fields"]}
+    assert fields["D365_Company__c"]["source"] == "dataAreaId"
+    wrong = await duty.run("sync", "account", "--where", "Nonsense__c = 1", "--dry-run")
+    assert wrong.code == 1
+    assert "salesforce: " in wrong.err
+    assert "Traceback" not in wrong.err
+
+
+async def test_what_cannot_be_a_record_is_wrong_use(duty: Operator) -> None:
+    for arguments, text in (
+        (("account", "nonsense"), "no Salesforce id"),
+        (("customer", "US-1"), "usmf|US-000123"),
+        (("product", "P1"), "no flow handles Product by itself"),
+        (("account",), "which records?"),
+    ):
+        said = await duty.run("sync", *arguments, "--dry-run")
+        assert (said.code, text in said.err) == (2, True), said.err
+
+
+# status, jobs, limits, explain
+
+
+async def test_status_shows_what_waits_and_what_was_done_and_asks_for_a_person(
+    world: World, duty: Operator
+) -> None:
+    await world.create_settled()
+    wrong = await world.create(BillingCountry="Atlantis")
+    await world.settled()
+    await asyncio.sleep(0.5)  # the app notes what it did in small documents
+    data = await duty.json("status", code=1)
+    accounts = {flow["flow"]: flow for flow in data["flows"]}["accounts"]
+    assert (accounts["switch"], accounts["waiting"]) == ("on", 0)
+    assert accounts["handled"] >= 2
+    assert accounts["failed"] == len(world.sandbox.dead_letters())
+    assert data["calls"]["limit"] == 100_000
+    assert data["unknown"] == {}
+    assert world.letters(wrong)
+    said = await duty.run("status")
+    assert (said.code, said.width <= 100) == (1, True)
+    assert words(said.out)[2].startswith(
+        "flow  switch  waiting  oldest  later  handled 1 h  failed"
+    )
+    await world.fault("d365", **DOWN)
+    troubled = await duty.run("status")
+    assert "UNKNOWN F&O: d365: unreachable" in troubled.out
+    assert words(troubled.out)[4].startswith("accounts  on  0")
+
+
+async def test_jobs_are_started_followed_and_shown(world: World, duty: Operator) -> None:
+    drifted = await world.create_settled()
+    await world.change_customer(drifted, OrganizationName="Typed over by a clerk")
+    report = await duty.json("reconcile", "--wait")
+    assert report["job"]["status"] == "done"
+    assert report["report"]["entities"]["accounts"]["repaired"] >= 1
+    assert await world.is_in_step(drifted)
+    started = await duty.json("catch-up")
+    job = started["job"]["id"]
+    followed = await duty.done("jobs", job, "--wait")
+    assert f"catch-up {job}" in followed.out
+    listed = await duty.done("jobs")
+    assert listed.width <= 100
+    assert re.search(rf"catch-up +{job} +done", listed.out)
+    unknown = await duty.run("jobs", "nothing")
+    assert (unknown.code, "there is no kind and no run nothing" in unknown.err) == (1, True)
+
+
+async def test_a_backfill_counts_first_then_loads_and_can_be_given_again(
+    world: World, duty: Operator
+) -> None:
+    keys = [await world.create(events=False) for _ in range(2)]
+    dry = await duty.json("backfill", "accounts", "--dry-run")
+    assert dry["job"]["counts"]["would-create"] >= 2
+    assert await world.customers(keys[0]) == []
+    done = await duty.run("backfill", "accounts", "--yes", "--why", "go-live")
+    await world.settled()
+    assert await world.is_in_step(*keys)
+    assert "read" in done.out
+    assert [each["why"] for each in duty.audited("backfill accounts") if each["why"]] == ["go-live"]
+    for entity, words_ in (
+        ("payments --since 2026-01-01", "leave --since out"),
+        ("accounts --since yesterday", "2026-01-31"),
+        ("accounts --company much-too-long", "usmf"),
+        ("nonsense", "one of accounts"),
+    ):
+        said = await duty.run("backfill", *entity.split(), "--dry-run")
+        assert (said.code, words_ in said.err) == (2, True), said.err
+
+
+async def test_a_dry_run_of_a_whole_table_leaves_nothing_behind(
+    world: World, duty: Operator
+) -> None:
+    before = set(duty.documents("prices/")) | set(duty.documents("fingerprints/"))
+    found = await duty.json("backfill", "prices", "--dry-run")
+    assert found["dry_run"]["counts"]["read"] > 0
+    await duty.done("backfill", "payments", "--dry-run")
+    assert set(duty.documents("prices/")) | set(duty.documents("fingerprints/")) == before
+    assert world.salesforce.rows_to_salesforce() == []
+
+
+async def test_limits_warn_when_little_is_left(world: World, duty: Operator) -> None:
+    assert "API calls in 24 hours" in (await duty.done("limits")).out
+    await world.put("salesforce", "quota", {"max": 1000, "used": 900})
+    scarce = await duty.run("limits")
+    assert (scarce.code, "little is left of: API calls in 24 hours" in scarce.err) == (1, True)
+
+
+async def test_explain_shows_the_mapping_with_the_tenants_own_lines(
+    duty: Operator, tmp_path: Path
+) -> None:
+    file = tmp_path / "mapping.toml"
+    file.write_text(
+        '[accounts.fields.AddressCity]\nsource = "Town__c"\ntransform = "cut(60)"\n'
+        "[accounts.fields.PrimaryContactURL]\nremove = true\n"
+    )
+    said = await duty.done("explain", "account", MAPPING_FILE=str(file))
+    assert said.width <= 100
+    lines = words(said.out)
+    assert "Town__c  AddressCity  cut(60)  Salesforce  if different  60" in lines
+    assert "AddressCity  mapping file" in lines
+    assert "D365_Customer_Number__c  CustomerAccount  direct  F&O  goes back" in lines
+    assert "left alone by the mapping file: PrimaryContactURL" in lines
+    assert "if it keeps failing  4 deliveries, then dead-letter" in lines
+    for name in ("contact", "opportunity", "customer", "invoice", "freetextinvoice", "product"):
+        said = await duty.done("explain", name)
+        assert said.width <= 100, name
+
+
+# What goes wrong
+
+
+async def test_a_wrong_key_a_wrong_audience_and_a_missing_network_are_told_apart(
+    world: World, duty: Operator
+) -> None:
+    other_key = world.sandbox.entra.tls  # any file that is not the app's key
+    assert other_key
+    cases = {
+        "salesforce: ": {"SALESFORCE_CLIENT_ID": "somebody-else"},
+        "d365: ": {"D365_BASE_URL": "http://localhost:1"},
+        "d365: no token": {"D365_CLIENT_SECRET": "wrong"},
+    }
+    for text, settings in cases.items():
+        said = await duty.run("sync", "account", "001000000000001AAA", "--dry-run", **settings)
+        assert said.code == 1, (settings, said.out)
+        both = said.out + said.err
+        assert "Traceback" not in both
+        if text.startswith("salesforce"):
+            assert "would fail: authentication" in both
+    told = await duty.run("limits", SALESFORCE_LOGIN_URL="http://127.0.0.1:1")
+    assert (told.code, "salesforce: " in told.err, "next: check the address" in told.err) == (
+        1, True, True,
+    )  # fmt: skip
+    refused = await duty.run("status", D365_CLIENT_SECRET="wrong")
+    assert "UNKNOWN F&O: d365: authentication: no token for F&O" in refused.out
+    assert world.sandbox.entra.client_secret not in refused.out + refused.err
+
+
+async def test_a_missing_queue_and_a_throttled_system_name_the_next_step(
+    world: World, duty: Operator
+) -> None:
+    queues = [queue for queue in topology.queues() if queue.name != topology.DEAD_LETTER]
+    broker = Broker([replace(queue, forward_dead_letters_to=None) for queue in queues])
+    await broker.start()
+    try:
+        said = await duty.run("dead-letters", "list", ServiceBus=broker.connection_string)
+    finally:
+        await broker.stop()
+    assert said.code == 1
+    assert "service_bus: the queue dead-letter does not exist" in said.err
+    assert "next: create the queue" in said.err
+    await world.fault("salesforce", match={"path": "limits"}, status=429, body=[], count=None)
+    busy = await duty.run("limits", "--json", RETRY_CALL_DELAY="0.01")
+    assert busy.code == 1
+    assert busy.json["error"]["system"] == "salesforce"
+    assert "next: wait" in busy.err
+
+
+async def test_ctrl_c_ends_a_command_cleanly(world: World) -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "integration", "status", "--watch", "--every", "1",
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        env={**world.sandbox.env, "PATH": ""},
+    )  # fmt: skip
+    assert process.stdout is not None
+    first = await process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    _, err = await asyncio.wait_for(process.communicate(), 15)
+    assert first.endswith(b"UTC\n")
+    assert process.returncode == 130
+    assert b"Traceback" not in err
+
+
+# The help texts
+
+
+async def test_every_example_of_the_help_texts_runs(
+    world: World, duty: Operator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    await world.create_settled()
+    key = await world.create(BillingCountry="Atlantis")
+    await world.settled()
+    job = (await duty.json("catch-up"))["job"]["id"]
+    ran = 0
+    for path, node in commands(build()):
+        if path == ("doctor",):  # has a sandbox of its own
+            continue
+        for example in examples(node):
+            if "--watch" in example:
+                continue  # never ends; see Ctrl-C
+            if "LETTER_ID" in example and not world.letters(key):
+                await world.tell(key)
+                await world.settled()
+            world.sandbox.broker.expire_locks(topology.DEAD_LETTER)
+            letters = (await duty.json("dead-letters", "list", "--no-check"))["cases"]
+            mine = next((each["id"] for each in letters if each["key"] == key), "none")
+            given = {"ACCOUNT_ID": key, "JOB_ID": job, "LETTER_ID": mine}
+            line = re.sub(r"[A-Z]+_ID", lambda found, g=given: g[found[0]], example)
+            said = (
+                await duty.run(*shlex.split(line), "--timeout", "20")
+                if ("replay" in line or "sync" in line)
+                else await duty.run(*shlex.split(line))
+            )
+            assert said.code in (0, 1), (line, said.err)
+            assert "unexpected" not in said.err, (line, said.err)
+            assert said.out, line
+            if "--json" in line:
+                json.loads(said.out)
+            ran += 1
+    assert ran > 25

@@ -1,0 +1,296 @@
+"""`doctor` against a sandbox: it finds nothing where nothing is wrong, and exactly what was planted."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import pytest_asyncio
+from azure.storage.blob import ContainerClient
+
+from integration.messaging.dead_letters import DeadLetter
+from integration.messaging.service_bus import Queues
+from sandbox import topology
+from sandbox.servicebus.broker import Broker
+from sandbox.stack import PROJECT, Sandbox
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+SECRETS = ("sandbox-secret", "sandbox-webhook-secret", "PRIVATE KEY", "SharedAccessKey=sandbox")
+READ_ACTIONS = ("GetApplicationVersion", "GetAzureWriteUrl")  # POST that change nothing
+
+
+@dataclass(frozen=True)
+class Report:
+    code: int
+    rows: list[dict[str, str]]
+    output: str
+
+    def not_ok(self) -> set[tuple[str, str, str]]:
+        return {
+            (row["status"], row["area"], row["name"]) for row in self.rows if row["status"] != "ok"
+        }
+
+    def row(self, name: str) -> dict[str, str]:
+        [found] = [row for row in self.rows if row["name"] == name]
+        return found
+
+
+class Patient:
+    """A sandbox without the app, since `doctor` does not need it."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self.sandbox = sandbox
+
+    async def examine(self, **settings: str) -> Report:
+        env = {**os.environ, **self.sandbox.env, **settings}
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-W", "error", "-m", "integration", "doctor", "--json",
+            cwd=PROJECT, env=env, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        output, errors = await asyncio.wait_for(process.communicate(), 60)
+        assert errors.decode() == ""
+        document = json.loads(output)
+        assert document["exit_code"] == process.returncode
+        for row in document["checks"]:
+            assert row["found"]
+            assert (row["status"] != "ok") is bool(row["advice"]) or row["status"] == "not checked"
+        return Report(document["exit_code"], document["checks"], output.decode())
+
+    async def put(self, system: str, route: str, body: Any) -> None:
+        url = f"{getattr(self.sandbox, system).url}/sandbox/{route}"
+        answer = await self.sandbox.http.put(url, json=body)
+        assert answer.is_success, answer.text
+
+    async def heal(self) -> None:
+        await self.put("salesforce", "schema", {})
+        await self.put("salesforce", "quota", {"max": 100_000, "used": 0})
+        await self.put("d365", "model", {})
+        for system in ("salesforce", "d365"):
+            url = f"{getattr(self.sandbox, system).url}/sandbox/faults"
+            await self.sandbox.http.delete(url)
+
+    def container(self) -> ContainerClient:
+        text = self.sandbox.storage.connection_string
+        return ContainerClient.from_connection_string(text, "integration-state")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def standing() -> AsyncIterator[Patient]:
+    sandbox = Sandbox()
+    try:
+        await sandbox.start(app=False)
+        patient = Patient(sandbox)
+        with patient.container() as container:
+            await asyncio.to_thread(container.create_container)
+        yield patient
+    finally:
+        await sandbox.stop()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def patient(standing: Patient) -> AsyncIterator[Patient]:
+    yield standing
+    await standing.heal()
+
+
+async def test_a_right_sandbox_has_nothing_to_tell_and_is_left_as_it_was(patient: Patient) -> None:
+    sandbox = patient.sandbox
+    for stand_in in (sandbox.salesforce, sandbox.d365):
+        stand_in.control.calls.clear()
+    report = await patient.examine()
+    assert report.not_ok() == set()
+    assert report.code == 0
+    assert not [secret for secret in SECRETS if secret in report.output]
+    calls = {*sandbox.salesforce.control.calls, *sandbox.d365.control.calls}
+    writes = {call for call in calls if not call.startswith("GET ") and "oauth2" not in call}
+    assert {call.rpartition(".")[2] for call in writes} == set(READ_ACTIONS)
+    counts = sandbox.broker.counts().values()
+    assert sum(count for queue in counts for count in queue.values()) == 0
+    with patient.container() as container:
+        assert await asyncio.to_thread(lambda: list(container.list_blob_names())) == []
+
+
+async def test_ten_planted_mistakes_are_found_and_nothing_else(
+    patient: Patient, tmp_path: Path
+) -> None:
+    mapping = tmp_path / "mapping.toml"
+    mapping.write_text('[prices.books."Wholesale"]\ngroup = "WHO"\n')
+    await patient.put(
+        "salesforce",
+        "schema",
+        {
+            "Product2.D365_Item_Number__c": {"external": False},
+            "Contact.Department": {"hidden": True},
+            "Opportunity.D365_Status__c": {"updateable": False},
+        },
+    )
+    await patient.put("salesforce", "quota", {"max": 10_000, "used": 8_500})
+    await patient.put(
+        "d365",
+        "model",
+        {
+            "ContactPersons.SalesforceContactId": {"hidden": True},
+            "WarehousesOnHandV2": {"public": False},
+        },
+    )
+    broker = await _broker_without_jobs()
+    try:
+        report = await patient.examine(
+            SALESFORCE_ORG_IDS="00DAa0000000009",
+            D365_COMPANY="usxx",
+            MAPPING_FILE=str(mapping),
+            ServiceBus=broker.connection_string,
+        )
+    finally:
+        await broker.stop()
+    assert report.not_ok() == {
+        ("failed", "Salesforce", "allowed organisation"),
+        ("warning", "Salesforce", "limits"),
+        ("failed", "Salesforce", "Contact fields"),
+        ("failed", "Salesforce", "Opportunity fields"),
+        ("failed", "Salesforce", "Product2.D365_Item_Number__c"),
+        ("failed", "Salesforce", "price book"),
+        ("failed", "F&O", "companies"),
+        ("failed", "F&O", "ContactPersons"),
+        ("failed", "F&O", "WarehousesOnHandV2"),
+        ("failed", "Service Bus", "queue jobs"),
+    }
+    assert len([row for row in report.rows if row["status"] != "ok"]) == 10
+    assert report.code == 1
+    assert report.row("Contact fields")["found"].startswith("Department: missing, or hidden")
+    assert report.row("Opportunity fields")["found"].startswith("D365_Status__c: cannot be changed")
+    assert report.row("ContactPersons")["found"] == (
+        "SalesforceContactId is missing (D365_SALESFORCE_CONTACT_ID_FIELD)"
+    )
+    assert report.row("companies")["found"] == "usxx, named by D365_COMPANY, is no legal entity"
+
+
+async def _broker_without_jobs() -> Broker:
+    broker = Broker([each for each in topology.queues() if each.name != topology.JOBS])
+    await broker.start()
+    return broker
+
+
+async def test_ten_other_mistakes_are_found_too(patient: Patient) -> None:
+    await patient.put(
+        "salesforce",
+        "schema",
+        {
+            "Invoice__c.D365_Key__c": {"unique": False},
+            "PricebookEntry.D365_Key__c": {"length": 30},
+            "Product2.D365_Item_Number__c": {"cased": False},
+            "Account.D365_Credit_Limit__c": {"hidden": True},
+            "Invoice_Line__c.Amount__c": {"createable": False},
+        },
+    )
+    await patient.put(
+        "d365",
+        "model",
+        {
+            "CustomersV3.SalesDistrict": {"mandatory": True},
+            "SalesOrderLines.LineAmount": {"hidden": True},
+            "ContactPersons": {"read_only": True},
+        },
+    )
+    broker = await _broker_with_letters_and_plain_changes()
+    try:
+        report = await patient.examine(
+            SALESFORCE_API_VERSION="61.0", ServiceBus=broker.connection_string
+        )
+    finally:
+        await broker.stop()
+    assert report.not_ok() == {
+        ("failed", "Salesforce", "Invoice__c.D365_Key__c"),
+        ("failed", "Salesforce", "PricebookEntry.D365_Key__c"),
+        ("warning", "Salesforce", "Product2.D365_Item_Number__c"),
+        ("warning", "Salesforce", "Account fields"),
+        ("failed", "Salesforce", "Invoice_Line__c fields"),
+        ("warning", "F&O", "CustomersV3"),
+        ("failed", "F&O", "SalesOrderLines"),
+        ("failed", "F&O", "ContactPersons"),
+        ("failed", "Service Bus", "queue changes"),
+        ("warning", "Service Bus", "dead letters"),
+    }
+    assert report.row("dead letters")["found"].startswith("2 wait: 1 failed, 1 review, the oldest")
+    assert report.row("CustomersV3")["found"].startswith("SalesDistrict: mandatory")
+
+
+async def _broker_with_letters_and_plain_changes() -> Broker:
+    """`changes` without sessions, and two dead letters."""
+    from azure.servicebus.aio import ServiceBusClient
+
+    options = [
+        each
+        if each.name != topology.CHANGES
+        else type(each)(
+            name=each.name,
+            duplicate_detection_window=each.duplicate_detection_window,
+            forward_dead_letters_to=each.forward_dead_letters_to,
+        )
+        for each in topology.queues()
+    ]
+    broker = Broker(options)
+    await broker.start()
+    queues = Queues(ServiceBusClient.from_connection_string(broker.connection_string), buckets=1)
+    for kind in ("failed", "review"):
+        await queues.dead_letter(
+            DeadLetter(
+                kind=kind,  # type: ignore[arg-type]
+                flow="accounts", reason="validation", description="", system="d365",
+                body=kind.encode(),
+            )
+        )  # fmt: skip
+    await queues.close()
+    return broker
+
+
+async def test_a_sign_in_that_fails_is_one_failure(patient: Patient) -> None:
+    report = await patient.examine(
+        SALESFORCE_CLIENT_ID="somebody-else",
+        D365_CLIENT_SECRET="wrong",
+        ServiceBus=patient.sandbox.broker.connection_string.replace(
+            str(patient.sandbox.broker.port), "9"
+        ),
+        AzureWebJobsStorage="DefaultEndpointsProtocol=http;AccountName=a;AccountKey=a2V5;"
+        "BlobEndpoint=http://127.0.0.1:9/a;",
+    )
+    signed_in = [row for row in report.rows if row["area"] in ("Salesforce", "F&O")]
+    by_name = {(row["area"], row["name"]): row["status"] for row in signed_in}
+    assert by_name.pop(("Salesforce", "sign-in")) == by_name.pop(("F&O", "sign-in")) == "failed"
+    assert set(by_name.values()) == {"not checked"}
+    assert report.code == 1
+    assert report.row("container")["found"].startswith("integration-state cannot be reached")
+    assert report.row("queue jobs")["found"].startswith("cannot be opened")
+    assert report.row("dead letters")["status"] == "not checked"
+    assert not [secret for secret in SECRETS if secret in report.output]
+
+
+async def test_what_does_not_need_a_wrong_setting_is_checked_all_the_same(
+    patient: Patient, tmp_path: Path
+) -> None:
+    mapping = tmp_path / "mapping.toml"
+    mapping.write_text("[price]\n")
+    report = await patient.examine(
+        D365_COMPANY="", ORDERS_SINCE="soon", WATCH_SCHEDULE="daily", MAPPING_FILE=str(mapping)
+    )
+    assert report.code == 2
+    assert {row for row in report.not_ok() if row[0] == "failed"} == {
+        ("failed", "settings", "D365_COMPANY"),
+        ("failed", "settings", "ORDERS_SINCE"),
+        ("failed", "settings", "WATCH_SCHEDULE"),
+        ("failed", "settings", "MAPPING_FILE"),
+    }
+    assert report.row("companies")["status"] == "not checked"
+    assert report.row("Account fields")["status"] == "not checked"
+    for name in ("environment", "API version", "queue changes", "container"):
+        assert report.row(name)["status"] == "ok"

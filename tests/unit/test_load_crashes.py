@@ -1,0 +1,129 @@
+"""A load that dies anywhere goes on and ends as if nothing had been: every effect once, no row forgotten.
+
+The process dies right before and right after a write of a blob, message, package, Bulk job or row: at two
+of seven, or at each of them with SOAK_ROUNDS set.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import pytest
+
+from tests.unit.account_support import ID, NUMBER_FIELD
+from tests.unit.load_support import World
+from tests.unit.test_loads import fill
+
+STRIDE = 1 if "SOAK_ROUNDS" in os.environ else 7
+BAD = ("", "validateField failed on field 'CustTable.ZipCode'")
+
+
+def prepared() -> tuple[World, list[str]]:
+    """New, changed, equal, refused, rejected and unclear accounts; two packages of creates."""
+    world = World(None, {"package_rows": 6, "bulk_threshold": 4, "package_threshold": 2})
+    keys = fill(world, 16)
+    for key in keys[10:13]:
+        row = {"OrganizationName": f"Acme {keys.index(key)}", "AddressCity": "Hamburg"}
+        world.d365.add(f"US-9{key[-5:-3]}", key, **row)
+    world.salesforce.accounts[keys[10]]["Name"] = "Changed"
+    world.d365.add("US-81", keys[13])
+    world.d365.add("US-82", keys[13])
+    world.salesforce.accounts[keys[14]]["BillingCountry"] = "Nowhere"
+    world.packages.refuse = lambda row: BAD if row[ID.upper()] == keys[0] else None
+    return world, keys
+
+
+async def finished(world: World, job: str) -> None:
+    await world.jobs.drain(900)
+    state = await world.state(job)
+    assert state.status == "done", state.error
+
+
+def check(world: World, keys: list[str], counts: dict[str, int]) -> None:
+    for key in keys[1:13] + keys[15:]:
+        found = [row for row in world.d365.customers if row[ID] == key]
+        assert len(found) == 1, key
+        assert found[0]["OrganizationName"] == world.salesforce.accounts[key]["Name"]
+        assert world.salesforce.accounts[key][NUMBER_FIELD] == found[0]["CustomerAccount"]
+    refused = {letter.hint.key for letter in world.outbox.letters.values() if letter.hint}
+    assert refused == {keys[0], keys[14]}
+    assert len(world.outbox.letters) == 2
+    assert world.outbox.hinted == {keys[13]}
+    assert len(world.outbox.hints) == 1
+    assert world.left_behind() == []
+    sent = sorted(len(rows) for rows in world.packages.imports.values())
+    assert sent == [1, 5, 6]
+    assert counts["read"] == 16
+    assert counts["unchanged"] == 2
+    assert counts["created"] == 10
+    assert counts["changed"] == 1
+    assert counts["failed"] == 2
+
+
+async def test_without_a_crash() -> None:
+    world, keys = prepared()
+    check(world, keys, await world.run())
+    assert world.tick.ticks > 60
+
+
+async def last_tick() -> int:
+    world, _ = prepared()
+    await world.run()
+    return world.tick.ticks
+
+
+@pytest.mark.parametrize("first", [1, 2] if STRIDE > 2 else range(1, 1 + STRIDE))
+async def test_wherever_it_dies_the_end_is_the_same(first: int) -> None:
+    last = await last_tick()
+    for at in range(first, last + 1, STRIDE):
+        world, keys = prepared()
+        job: str | None = None
+        world.tick.at = at
+        try:
+            job = await world.jobs.runner.start("load-accounts", {})
+        except BaseException:
+            world.restart()
+            world.jobs.pass_time(60)
+            await world.jobs.runner.re_arm()
+            runs = await world.jobs.runner.store.runs("load-accounts")
+            job = next((run.id for run in runs if world.jobs.messages), None)
+            if job is None:  # nothing was begun
+                world.jobs.pass_time(3 * 24 * 3600)
+                job = await world.jobs.runner.start("load-accounts", {})
+        assert job is not None
+        await drained(world)
+        state = await world.state(job)
+        assert state.status == "done", (at, state.error)
+        check(world, keys, dict(state.counts))
+
+
+async def drained(world: World) -> None:
+    """Every crash is followed by another process and the broker's redelivery."""
+    before = world.tick.ticks
+    for _ in range(900):
+        if not await world.jobs.deliver():
+            world.jobs.pass_time(60)
+            if not await world.jobs.runner.re_arm():
+                return
+        if world.tick.at and before < world.tick.at <= world.tick.ticks:
+            world.restart()
+            before = world.tick.ticks
+    raise AssertionError("it never ends")
+
+
+async def test_holds_are_there_whenever_a_package_runs() -> None:
+    """Also after a crash in the step that publishes them."""
+    world, keys = prepared()
+    seen: list[Any] = []
+    advance = world.packages.advance
+
+    async def watching(position: dict[str, Any]) -> Any:
+        seen.append(set(await world.holds.held("accounts", keys)))
+        return await advance(position)
+
+    world.packages.advance = watching  # type: ignore[method-assign]
+    await world.run()
+    sent = {row[ID.upper()] for rows in world.packages.imports.values() for row in rows}
+    assert seen
+    assert all(held == sent for held in seen)
