@@ -22,8 +22,9 @@ INTRODUCTION = """\
 Written by `make bench-volume`. Each load runs alone against the local stand-ins, with the settings of Azure.
 The floor is the standard library in one process: `json.loads` and `csv.reader` parse the same pages and
 files that the app has read, `csv.writer` writes the same rows, nothing else. CPU is that of the app's
-process; what it uses while it only waits for messages belongs to the sandbox's Functions host and is
-measured before the load. Peak memory is the largest resident set, looked at every 50 ms.
+process. What it uses while it only waits for messages belongs to the sandbox's Functions host and is measured
+before the load; what does not depend on the rows (imports, tokens, first connections) follows from a load of
+a tenth. Peak memory is the largest resident set, looked at every 50 ms.
 """
 
 

@@ -1,7 +1,8 @@
 """200,000 accounts, Salesforce to F&O, by the load that `backfill accounts` starts: one data package.
 
 The floor is the standard library parsing and writing the same tables (`volume_floor`): the accounts of the
-Bulk query, the numbers read back, the package, the numbers for Salesforce.
+Bulk query, the numbers read back, the package, the numbers for Salesforce. Digests and hashes of keys are
+measured apart on the same rows (`volume_keys`).
 """
 
 from __future__ import annotations
@@ -11,47 +12,40 @@ from typing import TYPE_CHECKING
 
 from bench.children import run_child
 from bench.result import Row
-from bench.volume_run import PEAK_GROWTH, PEAK_MB, Run, volume_sandbox
+from bench.volume_rows import calls_row, cpu_rows, memory_row
+from bench.volume_run import volume_sandbox
 from integration.jobs.kinds import LOAD_ACCOUNTS
 
 if TYPE_CHECKING:
-    from bench.volume_run import VolumeSandbox
+    from bench.volume_run import Run, VolumeSandbox
 
 PROMISE_CALLS = 60
-PROMISE_CPU = 3  # times the floor
 # Of these even a small load travels by package.
 SETTINGS = {"PACKAGE_THRESHOLD": "1", "BULK_THRESHOLD": "1"}
 
 
 @dataclass(frozen=True)
-class Measured:
-    """`floor` in seconds of CPU."""
+class Parts:
+    """Seconds of CPU: the floor, and what is reported apart."""
 
-    run: Run
-    tenth: Run
     floor: float
+    fingerprints: float
 
 
 async def rows(customers: int) -> list[Row]:
-    return _rows(customers, await measure(customers))
-
-
-async def measure(customers: int) -> Measured:
     """Raises RuntimeError where the load fails or an account has no customer at the end."""
-    run, floor = await load(customers)
-    tenth, _ = await load(customers // 10)
-    return Measured(run, tenth, floor)
-
-
-async def load(customers: int) -> tuple[Run, float]:
-    """The run, and the floor."""
     async with volume_sandbox(**SETTINGS) as world:
-        return await run_load(world, customers), await floor_of(world)
-
-
-async def floor_of(world: VolumeSandbox) -> float:
-    await world.keep_packages("-out.csv")
-    return float((await run_child("volume_floor", str(world.folder))).answer["cpu"])
+        run = await run_load(world, customers)
+        parts = await parts_of(world)
+    async with volume_sandbox(**SETTINGS) as world:
+        tenth = await run_load(world, customers // 10)
+    what = f"{customers:,} accounts as new customers, in a data package"
+    return [
+        calls_row(what, run, PROMISE_CALLS),
+        Row("… time", f"{run.seconds:.0f} s"),
+        memory_row(run, tenth, f"{customers // 10:,} accounts"),
+        *cpu_rows(run, tenth, {"fingerprints": parts.fingerprints}, parts.floor, customers),
+    ]
 
 
 async def run_load(world: VolumeSandbox, customers: int) -> Run:
@@ -64,34 +58,8 @@ async def run_load(world: VolumeSandbox, customers: int) -> Run:
     return run
 
 
-def _rows(customers: int, found: Measured) -> list[Row]:
-    run, floor = found.run, found.floor
-    growth, times = run.peak / found.tenth.peak, run.work / floor
-    return [
-        Row(
-            f"{customers:,} accounts as new customers, in a data package: API calls without"
-            f" {run.polls} polls",
-            f"{run.calls} (Salesforce {run.salesforce_calls}, F&O {run.d365_calls})",
-            promise=f"≤ {PROMISE_CALLS}",
-            kept=run.calls <= PROMISE_CALLS,
-        ),
-        Row("… time", f"{run.seconds:.0f} s"),
-        Row(
-            "… peak memory of the app's process",
-            f"{run.peak:.0f} MB, {growth:.2f} times that of {customers // 10:,} accounts",
-            promise=f"≤ {PEAK_GROWTH} times, < {PEAK_MB} MB",
-            kept=growth <= PEAK_GROWTH and run.peak < PEAK_MB,
-        ),
-        Row(
-            "… CPU of the app",
-            f"{run.cpu:.1f} s: waiting for messages {run.waiting:.1f}, the rest {run.work:.1f}",
-        ),
-        Row(
-            "… that rest, beside the floor",
-            f"{customers / run.work:,.0f} accounts per second of CPU ({times:.1f} times the floor's"
-            " CPU)",
-            f"{customers / floor:,.0f} accounts per second of CPU ({floor:.1f} s)",
-            f"≤ {PROMISE_CPU} times",
-            times <= PROMISE_CPU,
-        ),
-    ]
+async def parts_of(world: VolumeSandbox) -> Parts:
+    await world.keep_packages("-out.csv")
+    floor = await run_child("volume_floor", str(world.folder))
+    keys = await run_child("volume_keys", str(world.folder))
+    return Parts(floor.answer["cpu"], keys.answer["fingerprints"])

@@ -1,8 +1,8 @@
 """What price precedence and fingerprints cost, beside everything else that the price job does.
 
 `python -m bench.volume_parts FOLDER MAPPING_FILE COMPANY` times the job's own pure functions in a process of
-its own, on the rows that the app has read (see `recorder`). Prints {"items", "precedence", "fingerprints"}:
-seconds of this process.
+its own, on the rows that the app has read (see `recorder`). Prints {"items", "price precedence",
+"fingerprints"}: seconds of this process.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ def main() -> None:
         json.dumps(
             {
                 "items": parts.items,
-                "precedence": parts.precedence,
+                "price precedence": parts.precedence,
                 "fingerprints": parts.fingerprints,
             }
         )

@@ -27,7 +27,7 @@ INPUTS = {"Account.Legal_Entity__c", "Account.Customer_Group__c"}  # people fill
 UNRESTRICTED = frozenset(
     {
         "Id", "Name", "FirstName", "MiddleName", "LastName", "IsDeleted", "IsPersonAccount",
-        "CurrencyIsoCode", "CloseDate", "IsWon", "Quantity", "SortOrder",
+        "CurrencyIsoCode", "CloseDate", "IsWon", "Quantity", "SortOrder", "SystemModstamp",
     }
 )  # fmt: skip
 KINDS = {

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(240)]
 NUMBER = "D365_Customer_Number__c"
 SETTINGS = {
-    "BATCH_SECONDS": "2",
+    "BATCH_SECONDS": "7",
     "RECONCILE_SETTLE_SECONDS": "0",
 }  # a load waits for the longest batch
 

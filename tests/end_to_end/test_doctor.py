@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import os
-import sys
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 import pytest_asyncio
-from azure.storage.blob import ContainerClient
 
-from integration.messaging.dead_letters import DeadLetter
-from integration.messaging.service_bus import Queues
-from sandbox import topology
-from sandbox.servicebus.broker import Broker
-from sandbox.stack import PROJECT, Sandbox
+from sandbox.stack import Sandbox
+from tests.end_to_end.doctor_world import (
+    Patient,
+    broker_with_letters_and_plain_changes,
+    broker_without_jobs,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -27,61 +23,6 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 SECRETS = ("sandbox-secret", "sandbox-webhook-secret", "PRIVATE KEY", "SharedAccessKey=sandbox")
 READ_ACTIONS = ("GetApplicationVersion", "GetAzureWriteUrl")  # POST that change nothing
-
-
-@dataclass(frozen=True)
-class Report:
-    code: int
-    rows: list[dict[str, str]]
-    output: str
-
-    def not_ok(self) -> set[tuple[str, str, str]]:
-        return {
-            (row["status"], row["area"], row["name"]) for row in self.rows if row["status"] != "ok"
-        }
-
-    def row(self, name: str) -> dict[str, str]:
-        [found] = [row for row in self.rows if row["name"] == name]
-        return found
-
-
-class Patient:
-    """A sandbox without the app, since `doctor` does not need it."""
-
-    def __init__(self, sandbox: Sandbox) -> None:
-        self.sandbox = sandbox
-
-    async def examine(self, **settings: str) -> Report:
-        env = {**os.environ, **self.sandbox.env, **settings}
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-W", "error", "-m", "integration", "doctor", "--json",
-            cwd=PROJECT, env=env, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-        )  # fmt: skip
-        output, errors = await asyncio.wait_for(process.communicate(), 60)
-        assert errors.decode() == ""
-        document = json.loads(output)
-        assert document["exit_code"] == process.returncode
-        for row in document["checks"]:
-            assert row["found"]
-            assert (row["status"] != "ok") is bool(row["advice"]) or row["status"] == "not checked"
-        return Report(document["exit_code"], document["checks"], output.decode())
-
-    async def put(self, system: str, route: str, body: Any) -> None:
-        url = f"{getattr(self.sandbox, system).url}/sandbox/{route}"
-        answer = await self.sandbox.http.put(url, json=body)
-        assert answer.is_success, answer.text
-
-    async def heal(self) -> None:
-        await self.put("salesforce", "schema", {})
-        await self.put("salesforce", "quota", {"max": 100_000, "used": 0})
-        await self.put("d365", "model", {})
-        for system in ("salesforce", "d365"):
-            url = f"{getattr(self.sandbox, system).url}/sandbox/faults"
-            await self.sandbox.http.delete(url)
-
-    def container(self) -> ContainerClient:
-        text = self.sandbox.storage.connection_string
-        return ContainerClient.from_connection_string(text, "integration-state")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -143,7 +84,7 @@ async def test_ten_planted_mistakes_are_found_and_nothing_else(
             "WarehousesOnHandV2": {"public": False},
         },
     )
-    broker = await _broker_without_jobs()
+    broker = await broker_without_jobs()
     try:
         report = await patient.examine(
             SALESFORCE_ORG_IDS="00DAa0000000009",
@@ -175,12 +116,6 @@ async def test_ten_planted_mistakes_are_found_and_nothing_else(
     assert report.row("companies")["found"] == "usxx, named by D365_COMPANY, is no legal entity"
 
 
-async def _broker_without_jobs() -> Broker:
-    broker = Broker([each for each in topology.queues() if each.name != topology.JOBS])
-    await broker.start()
-    return broker
-
-
 async def test_ten_other_mistakes_are_found_too(patient: Patient) -> None:
     await patient.put(
         "salesforce",
@@ -202,7 +137,7 @@ async def test_ten_other_mistakes_are_found_too(patient: Patient) -> None:
             "ContactPersons": {"read_only": True},
         },
     )
-    broker = await _broker_with_letters_and_plain_changes()
+    broker = await broker_with_letters_and_plain_changes()
     try:
         report = await patient.examine(
             SALESFORCE_API_VERSION="61.0", ServiceBus=broker.connection_string
@@ -223,35 +158,6 @@ async def test_ten_other_mistakes_are_found_too(patient: Patient) -> None:
     }
     assert report.row("dead letters")["found"].startswith("2 wait: 1 failed, 1 review, the oldest")
     assert report.row("CustomersV3")["found"].startswith("SalesDistrict: mandatory")
-
-
-async def _broker_with_letters_and_plain_changes() -> Broker:
-    """`changes` without sessions, and two dead letters."""
-    from azure.servicebus.aio import ServiceBusClient
-
-    options = [
-        each
-        if each.name != topology.CHANGES
-        else type(each)(
-            name=each.name,
-            duplicate_detection_window=each.duplicate_detection_window,
-            forward_dead_letters_to=each.forward_dead_letters_to,
-        )
-        for each in topology.queues()
-    ]
-    broker = Broker(options)
-    await broker.start()
-    queues = Queues(ServiceBusClient.from_connection_string(broker.connection_string), buckets=1)
-    for kind in ("failed", "review"):
-        await queues.dead_letter(
-            DeadLetter(
-                kind=kind,  # type: ignore[arg-type]
-                flow="accounts", reason="validation", description="", system="d365",
-                body=kind.encode(),
-            )
-        )  # fmt: skip
-    await queues.close()
-    return broker
 
 
 async def test_a_sign_in_that_fails_is_one_failure(patient: Patient) -> None:
