@@ -1,7 +1,8 @@
 """Takes the query out of every URL that an instrumented library puts on a span.
 
 The worker instruments httpx before the app is loaded and offers no hook, so this hangs on the tracer
-provider. The Azure SDK hides the values of queries by itself. Loaded only where the OpenTelemetry SDK is at work.
+provider. The Azure SDK hides the values of queries by itself. Loaded only where the OpenTelemetry SDK is
+at work.
 """
 
 from __future__ import annotations

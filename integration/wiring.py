@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from integration.messaging.journal import Journal
     from integration.messaging.service_bus import Queues
     from integration.salesforce.client import SalesforceClient
-    from integration.settings import AzureSettings, Settings
+    from integration.settings import Settings
     from integration.state.blobs import BlobState
     from integration.state.ledger import Ledger
 
@@ -55,9 +55,7 @@ class App:
         await self.resources.aclose()
 
 
-_UNCONFIGURED_WAIT = 60.0  # seconds
 _app: App | None = None
-_spare: Queues | None = None
 _building = asyncio.Lock()
 
 
@@ -69,43 +67,6 @@ async def get_app() -> App:
             if _app is None:
                 _app = await build_app()
     return _app
-
-
-async def put_back(body: bytes, session: str | None) -> None:
-    """Schedules a message again while the settings are wrong; only those of Azure are needed for that.
-
-    Left to the broker it would be delivered ten times within seconds and be a dead letter. Without a
-    session it is an event of F&O, with one a hint. Raises ConfigurationError where even the settings of
-    Azure are wrong, Unreachable as `Queues` does.
-    """
-    from uuid import uuid4
-
-    from integration.errors import ConfigurationError
-    from integration.settings import AzureSettings, RetrySettings
-
-    try:
-        queues = _spare_queues(AzureSettings.model_validate({}))
-    except ValueError:
-        raise ConfigurationError(["ServiceBus: the connection is not set"]) from None
-    try:
-        delay = min(_UNCONFIGURED_WAIT, RetrySettings.model_validate({}).max_delay)
-    except ValueError:
-        delay = _UNCONFIGURED_WAIT
-    message_id = str(uuid4())
-    if session is None:
-        await queues.put_back_event(body, message_id=message_id, delay=delay)
-    else:
-        await queues.schedule_raw(body, session=session, message_id=message_id, delay=delay)
-
-
-def _spare_queues(settings: AzureSettings) -> Queues:
-    global _spare
-    if _spare is None:
-        from integration.connections import service_bus
-        from integration.messaging.service_bus import Queues
-
-        _spare = Queues(service_bus(settings), buckets=1)  # the session is given with each message
-    return _spare
 
 
 async def build_app(settings: Settings | None = None) -> App:

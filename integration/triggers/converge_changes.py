@@ -14,7 +14,8 @@ import azure.functions as func
 from integration.errors import ConfigurationError
 from integration.messaging.hints import bucket_of
 from integration.messaging.service_bus import CHANGES
-from integration.wiring import get_app, put_back
+from integration.putting_back import put_back
+from integration.wiring import get_app
 
 bp = func.Blueprint()
 

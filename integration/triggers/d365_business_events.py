@@ -14,9 +14,10 @@ import azure.functions as func
 
 from integration.errors import ConfigurationError, ContractError
 from integration.messaging.service_bus import BUSINESS_EVENTS
+from integration.putting_back import put_back
 from integration.telemetry import continued, log_event, record_events, trace_parent
 from integration.triggers.tracing import trace_of
-from integration.wiring import get_app, put_back
+from integration.wiring import get_app
 
 if TYPE_CHECKING:
     from integration.d365.events import BusinessEvent

@@ -14,6 +14,7 @@ import pytest_asyncio
 from azure.servicebus.aio import ServiceBusClient
 
 import integration.wiring
+from integration import putting_back
 from integration.errors import Unreachable
 from integration.messaging.hints import Hint
 from integration.messaging.service_bus import Queues
@@ -69,14 +70,14 @@ async def test_while_the_settings_are_wrong_a_message_waits_instead_of_running_o
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(integration.wiring, "_app", None)
-    monkeypatch.setattr(integration.wiring, "_spare", None)
+    monkeypatch.setattr(putting_back, "_spare", None)
     monkeypatch.setenv("ServiceBus", stage.broker.connection_string)
     monkeypatch.setenv("AzureWebJobsStorage", "UseDevelopmentStorage=true")
     monkeypatch.delenv("D365_BASE_URL", raising=False)
     message = ReceivedMessage(hint("early").to_bytes())
     await converge_changes(cast("func.ServiceBusMessage", message))
-    assert integration.wiring._spare is not None
-    await integration.wiring._spare.close()
+    assert putting_back._spare is not None
+    await putting_back._spare.close()
     [waiting] = stage.new("changes")
     assert (waiting.body, waiting.session_id) == (hint("early").to_bytes(), "bucket-002")
     assert waiting.state == "scheduled"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import azure.functions as func
 import pytest
 
-from integration import wiring
+from integration import putting_back, wiring
 from integration.errors import ConfigurationError, Unreachable
 from integration.triggers.d365_business_events import bp, d365_business_events
 from tests.unit.account_support import settings_of
@@ -171,7 +171,7 @@ async def test_wrong_settings_put_the_event_back(
     monkeypatch.setattr(wiring, "_app", None)
     monkeypatch.setattr(wiring, "_building", asyncio.Lock())
     monkeypatch.setattr(wiring, "build_app", unconfigured)
-    monkeypatch.setattr(wiring, "_spare", queues)
+    monkeypatch.setattr(putting_back, "_spare", queues)
     monkeypatch.setenv("ServiceBus", "Endpoint=sb://x/;SharedAccessKeyName=a;SharedAccessKey=b")
     monkeypatch.setenv("AzureWebJobsStorage", "UseDevelopmentStorage=true")
     await deliver(POSTED)
