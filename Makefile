@@ -43,7 +43,7 @@ up: install
 	$(BIN)/python -m sandbox up
 
 test: install lint types
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 4 --dist loadfile
 
 lint: install
 	$(BIN)/ruff check .

@@ -23,6 +23,9 @@ _NEXT = {
 }
 
 
+_OTHERWISE = "docs/runbook.md explains the reason; --debug shows where it came from"
+
+
 class CommandFailed(Exception):
     """`problem` says what is wrong and why, `step` what to do next."""
 
@@ -72,10 +75,8 @@ def problem_of(error: Exception) -> Problem:
             step = "correct these app settings (docs/settings.md)"
             return Problem(WRONG_USE, str(error), step, error.reason)
         case IntegrationError():
-            step = _NEXT.get(
-                error.reason,
-                "docs/runbook.md explains the reason; --debug shows where it came from",
-            )
+            # A system has reasons of its own for what is the same kind of trouble.
+            step = _NEXT.get(error.reason) or _NEXT.get(type(error).reason) or _OTHERWISE
             what = f"{error.system}: {error.description} ({error.reason})"
             return Problem(FAILED, what, step, error.reason, error.system)
         case OSError():

@@ -191,4 +191,4 @@ def _show(out: Output, lines: differences.Lines, values: bool) -> None:
         )
         for line in lines
     ]
-    out.table(("field", "from", "source value", "mapped value", "current value", "decision"), rows)
+    out.table(("field", "from", "source", "mapped", "current", "decision"), rows)

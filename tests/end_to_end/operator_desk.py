@@ -74,6 +74,15 @@ class Operator:
             names = list(container.list_blob_names(name_starts_with=prefix))
             return {name: json.loads(container.download_blob(name).readall()) for name in names}
 
+    def etags(self, *prefixes: str) -> dict[str, str]:
+        """What there is, and in which version."""
+        with self._container() as container:
+            return {
+                blob.name: blob.etag
+                for prefix in prefixes
+                for blob in container.list_blobs(name_starts_with=prefix)
+            }
+
     def put(self, name: str, body: Any) -> None:
         with self._container() as container:
             container.upload_blob(name, json.dumps(body).encode(), overwrite=True)
