@@ -63,7 +63,7 @@ def add_to(app: typer.Typer) -> None:
         "backfill",
         examples=(
             "backfill accounts --dry-run",
-            "backfill accounts --since 2026-01-01 --yes",
+            "backfill accounts --since 2026-01-01 --yes --no-wait",
             "backfill invoices --since 2026-01-01 --company usmf --dry-run",
             "backfill prices --dry-run",
         ),

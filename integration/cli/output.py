@@ -78,6 +78,10 @@ class Output:
             print()
         self._pages += 1
 
+    def flush(self) -> None:
+        """What goes into a pipe would wait there for more."""
+        sys.stdout.flush()
+
     def _print(self, what: Any, style: str | None = None) -> None:
         if self.is_terminal:
             console = _console(sys.stdout)

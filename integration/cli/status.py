@@ -42,6 +42,7 @@ async def status(
                 found = await read_status(app)
                 out.fresh_page()
                 _show(out, found)
+                out.flush()
                 await asyncio.sleep(every)
         found = await read_status(app)
     out.document(found.document)
