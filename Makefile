@@ -14,6 +14,7 @@ help:
 	@echo "make test    lint, types and all tests"
 	@echo "make up      the sandbox and the app until Ctrl-C"
 	@echo "make bench   API calls, time and CPU per record, beside the naive way"
+	@echo "make bench-volume  a million prices and 200,000 customers (some 20 minutes)"
 	@echo "make soak    more rounds of the crash test"
 	@echo "make format  formats and repairs what a tool can"
 	@echo "make docs    writes the generated documentation"
@@ -59,6 +60,9 @@ format: install
 
 bench: install
 	$(BIN)/python -m bench
+
+bench-volume: install
+	$(BIN)/python -m bench.volume
 
 soak: install
 	SOAK_ROUNDS=$${SOAK_ROUNDS:-100} $(BIN)/python -m pytest tests/end_to_end/test_crashes.py
