@@ -7,7 +7,7 @@ KUSTO := infra/kusto
 PACKAGE := salesforce
 NODE := $(STORAGE) $(KUSTO) $(PACKAGE)
 
-.PHONY: help install demo up test lint format types bench soak docs proto lock clean
+.PHONY: help install demo up test lint format types bench bench-volume soak docs proto lock clean
 
 help:
 	@echo "make demo    the whole product on this machine, with generated data"

@@ -357,12 +357,7 @@ async def test_every_example_of_the_help_texts_runs(
             mine = _letter(world, key)
             given = {"ACCOUNT_ID": key, "JOB_ID": job, "LETTER_ID": mine}
             line = re.sub(r"[A-Z]+_ID", lambda found, g=given: g[found[0]], example)
-
-            said = (
-                await duty.run(*shlex.split(line), "--timeout", "20")
-                if ("replay" in line or "sync" in line)
-                else await duty.run(*shlex.split(line))
-            )
+            said = await duty.run(*shlex.split(line))
             assert said.code in (0, 1), (line, said.err)
             assert "unexpected" not in said.err, (line, said.err)
             assert said.out, line
