@@ -15,7 +15,7 @@ class CatchUpScene(Scene):
     """Five accounts change unheard; the event of a sixth is lost as well; then 72 hours pass."""
 
     title = "catch-up"
-    trigger = "timer catch_up_salesforce, three times"
+    trigger = "timer catch_up, 3 times"
 
     def __init__(self, stage: Stage) -> None:
         super().__init__(stage)

@@ -21,7 +21,7 @@ _REPORT_LINES = 40
 
 def flows(scenes: Sequence[Scene]) -> Table:
     table = Table(title="The flows", box=box.SIMPLE_HEAD, padding=0)
-    table.add_column("flow", no_wrap=True)
+    table.add_column("flow", no_wrap=True, min_width=16)  # the longest title
     table.add_column("trigger", no_wrap=True)
     for heading in (
         "records", "synced", "skipped", "review", "dead\nletter", "ledger", "tried\nagain",
