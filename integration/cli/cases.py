@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import defaultdict
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from integration.cli.problems import WrongUse
 from integration.connections import service_bus
@@ -178,3 +179,23 @@ def state_of(outcome: Outcome) -> str:
         case Failed(error):
             return f"would fail: {getattr(error, 'reason', 'unexpected')}"
     return "belongs to another record"
+
+
+def document_of(case: HintCase, now: dict[str, str]) -> dict[str, Any]:
+    return {
+        "id": case.id,
+        **dataclasses.asdict(case.cause),
+        "object": case.hint.object if case.hint else None,
+        "key": case.hint.key if case.hint else None,
+        "root": case.hint.root if case.hint else None,
+        "first": case.first.isoformat(),
+        "last": case.last.isoformat(),
+        "attempts": case.attempts,
+        "replays": case.hint.replay if case.hint else 0,
+        "now": now.get(case.id),
+        "in_step": now.get(case.id) == IN_STEP if case.id in now else None,
+    }
+
+
+def minute(at: datetime) -> str:
+    return f"{at:%Y-%m-%d %H:%M}"

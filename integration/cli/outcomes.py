@@ -9,6 +9,7 @@ from collections import Counter
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from integration.flows.batcher import COALESCED
 from integration.state.replies import WAITING, Replies
 
 if TYPE_CHECKING:
@@ -91,6 +92,8 @@ def told(reply: Reply | None) -> str:
     words = WORDS.get(reply.outcome, reply.outcome)
     if reply.outcome == "synced":
         return f"{words} ({reply.reason})"
+    if reply.reason == COALESCED:
+        return "handled together with another change of the record"
     if reply.outcome == WAITING and reply.delay is not None:
         return f"{words}: {reply.reason}, next try in {reply.delay:.0f} s"
     return f"{words}: {reply.reason}" if reply.reason and reply.outcome != "parked" else words

@@ -344,7 +344,8 @@ async def test_every_example_of_the_help_texts_runs(
     await world.settled()
     job = (await duty.json("catch-up"))["job"]["id"]
     ran = 0
-    for path, node in commands(build()):
+    # What a load holds would keep the commands behind it waiting.
+    for path, node in sorted(commands(build()), key=lambda pair: pair[0] == ("backfill",)):
         if path == ("doctor",):  # has a sandbox of its own
             continue
         for example in examples(node):

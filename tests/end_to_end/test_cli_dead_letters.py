@@ -81,7 +81,7 @@ async def test_the_list_names_each_cause_with_counts_and_marks_what_is_in_step(
         "accounts  failed  d365  foreign-key  1  0  TIME  TIME",
         "",
         "3 cases of 3 records",
-        "1 are in step by now: python -m integration dead-letters purge --resolved",
+        "in step by now: 1 (python -m integration dead-letters purge --resolved)",
     ]
     assert said.width <= 100
     one_by_one = await duty.done("dead-letters", "list", "--all", "--reason", "mapping")

@@ -16,6 +16,7 @@ from integration.messaging.dead_letters import DeadLetter
 from integration.messaging.hints import Hint, bucket_of
 from integration.recovery.gate import SystemGate
 from integration.state.ledger import LedgerEntry
+from integration.state.replies import Replies
 from tests.unit.flow_support import MemoryFlow
 
 BUCKETS = 4
@@ -83,7 +84,12 @@ class Stage:
     """A dispatcher with one flow between two dicts and an outbox that remembers."""
 
     def __init__(
-        self, switch: str = "on", *, flow: MemoryFlow | None = None, batch_seconds: float = 60
+        self,
+        switch: str = "on",
+        *,
+        flow: MemoryFlow | None = None,
+        batch_seconds: float = 60,
+        replies: Replies | None = None,
     ) -> None:
         self.flow = flow or MemoryFlow()
         self.outbox = MemoryOutbox()
@@ -100,6 +106,7 @@ class Stage:
             batch_size=100,
             park_seconds=900,
             random=Random(1),
+            replies=replies,
         )
 
     async def deliver(self, *hints: Hint) -> None:
