@@ -198,7 +198,7 @@ async def test_a_broken_stream_is_trouble_and_goes_on_from_its_last_page(org: Or
 
 async def test_a_refused_stream_is_trouble(org: Org) -> None:
     await org.rules(unavailable=1)
-    with pytest.raises(Unreachable, match=r"service\.unavailable"):
+    with pytest.raises(Unreachable):
         await org.pages()
 
 

@@ -190,7 +190,7 @@ async def test_a_repeated_message_carries_the_newest_values_or_no_data(sandbox, 
 
 
 async def test_a_message_is_given_up_after_24_compressed_hours(sandbox, receiver):
-    await sandbox.put("/sandbox/delivery", json={"time_factor": 86400 / 0.2})
+    await sandbox.put("/sandbox/delivery", json={"time_factor": 86400 / 1.0})
     await subscribe(sandbox, receiver, "outbound-message")
     receiver.answers = [Response(status_code=503) for _ in range(100)]
     await insert(sandbox, "Account", {"Name": "A"})
