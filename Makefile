@@ -44,7 +44,7 @@ up: install
 	$(BIN)/python -m sandbox up
 
 test: install lint types
-	$(BIN)/python -m pytest -n 4 --dist loadfile
+	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
 
 lint: install
 	$(BIN)/ruff check .

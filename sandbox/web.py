@@ -28,6 +28,10 @@ from typing import Any, Self
 
 import uvicorn
 
+# Longer than any client keeps an idle connection (httpx: 5 s, uvicorn's own default too): who closes
+# first must be the client, or a call now and then meets a connection that is just being closed.
+KEEP_ALIVE_SECONDS = 75
+
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -226,6 +230,7 @@ class Server:
             access_log=False,
             lifespan="off",
             timeout_graceful_shutdown=2,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
             ssl_certfile=certificate[0] if certificate else None,
             ssl_keyfile=certificate[1] if certificate else None,
             ssl_version=ssl.PROTOCOL_TLS_SERVER,

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
+from sandbox.web import KEEP_ALIVE_SECONDS
+
 from .http_data import Answer, answer_of, header_values, query_values, request_datum
 
 if TYPE_CHECKING:
@@ -116,6 +118,7 @@ class HttpListener:
                 lifespan="off",
                 log_config=None,
                 access_log=False,
+                timeout_keep_alive=KEEP_ALIVE_SECONDS,
                 timeout_graceful_shutdown=max(1, int(drain_seconds)),
             )
         )

@@ -68,7 +68,7 @@ class World:
         """An account whose customer exists; the calls so far are forgotten."""
         key = await self.create(**fields)
         await self.settled()
-        assert (await self.account(key)).get("D365_Customer_Number__c")
+        assert (await self.account(key)).get("D365_Customer_Number__c"), self.story(key)
         self.forget_calls()
         return key
 
@@ -177,10 +177,25 @@ class World:
         try:
             await self.sandbox.settled(timeout, quiet=0.15)
         except TimeoutError:
-            app = self.sandbox.app
-            last = "\n".join(list(app.errors)[-10:]) if app else ""
             counts = self.sandbox.broker.counts()[topology.CHANGES]
-            raise AssertionError(f"not settled: {counts}, the app said:\n{last}") from None
+            raise AssertionError(f"not settled: {counts}, {self._app_said()}") from None
+
+    def story(self, key: str) -> str:
+        """What is known of a record that did not arrive, for the message of a failed check."""
+        told = self.sandbox.salesforce.outbound.state()
+        calls = [
+            f"{call.method} {call.path}"
+            for tap in (self.salesforce, self.d365)
+            for call in tap.calls
+        ]
+        return (
+            f"{key}: dead letters {self.letters(key)}, notifications {told}, queue {self.totals()}, "
+            f"calls {calls[-20:]}, {self._app_said()}"
+        )
+
+    def _app_said(self) -> str:
+        app = self.sandbox.app
+        return "the app said:\n" + "\n".join(list(app.errors)[-10:] if app else ())
 
     async def until_found(
         self, find: Callable[[], Awaitable[list[dict[str, Any]]]], timeout: float = 20
