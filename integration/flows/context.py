@@ -9,6 +9,7 @@ from integration.flows.policies import policy_of
 
 if TYPE_CHECKING:
     from integration.d365.client import D365Client
+    from integration.errors import SystemName
     from integration.flows.flow import Flow
     from integration.flows.match_book import MatchBook
     from integration.mapping.customisation import Customisation
@@ -49,7 +50,7 @@ class FlowEntry:
     """
 
     flow: Flow[Any, Any]
-    source: str
+    source: SystemName
     object: str
     switch: Switch
     route: Route = "realtime"

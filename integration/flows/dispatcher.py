@@ -127,12 +127,14 @@ class Dispatcher:
             return dict.fromkeys(buckets, Failed(error))
         tried = dict(list(buckets.items())[:1]) if passage == "probe" else buckets
         trouble: SystemTrouble | None = Unreachable("the batch was interrupted")
+        unasked: Collection[str] = ()
         try:
             with deadline(self._batch_seconds):
                 outcomes = await converge(flow, tried, dry=entry.switch == "dry", owns=self._owns)
             trouble = _whole_trouble(outcomes, flow.systems)
+            unasked = _unasked(outcomes, entry)
         finally:
-            self._gate.leave(flow.systems, trouble)
+            self._gate.leave(flow.systems, trouble, unasked=unasked)
         rest = Failed(
             Unreachable(
                 "waits for the probe of another record", reason="waiting-for-system", retry_after=1
@@ -158,3 +160,17 @@ def _whole_trouble(
     answered = {error.system for error in errors if isinstance(error, RecordError)}
     unanswered = [trouble for trouble in troubles if trouble.system not in answered]
     return min(unanswered, key=lambda trouble: trouble.system not in systems, default=None)
+
+
+def _unasked(outcomes: Mapping[str, Outcome], entry: FlowEntry) -> set[SystemName]:
+    """The systems from which no record of the batch had an answer: all were skipped, moved or refused
+    before they came there. Every record is read from its source first."""
+    errors = [
+        outcome.error if isinstance(outcome, Failed) else None for outcome in outcomes.values()
+    ]
+    if any(isinstance(outcome, Synced | WouldChange) for outcome in outcomes.values()):
+        return set()
+    answered = {error.system for error in errors if isinstance(error, RecordError)}
+    if any(not isinstance(error, SystemTrouble) for error in errors):
+        answered.add(entry.source)
+    return set(entry.flow.systems) - answered

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 from integration.errors import SystemTrouble, Unreachable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from integration.errors import SystemName
 
@@ -62,8 +62,15 @@ class SystemGate:
             state.probing = True
         return "probe" if troubled else "open"
 
-    def leave(self, systems: tuple[SystemName, ...], trouble: SystemTrouble | None) -> None:
-        """Reports how a batch ended; `trouble` closes the gate of its system, silence opens all.
+    def leave(
+        self,
+        systems: tuple[SystemName, ...],
+        trouble: SystemTrouble | None,
+        *,
+        unasked: Collection[str] = (),
+    ) -> None:
+        """Reports how a batch ended; `trouble` closes the gate of its system. Without any, all open but
+        those of `unasked` systems: a probe that never came to its system proves nothing.
 
         Batches that ran at the same time meet the same trouble: it counts once.
         """
@@ -71,6 +78,8 @@ class SystemGate:
             state = self._states.setdefault(name, _State())
             state.probing = False
             if trouble is None:
+                if name in unasked:
+                    continue
                 state.failures = 0
                 state.closed_until = 0.0
             elif trouble.system == name:

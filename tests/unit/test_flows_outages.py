@@ -66,6 +66,15 @@ async def test_a_record_that_never_came_to_the_system_does_not_keep_its_gate_ope
     assert stage.flow.calls == []
 
 
+async def test_a_probe_that_is_skipped_leaves_probing_to_the_next(stage: Stage) -> None:
+    await down_for(stage, "a", "b", "c")
+    stage.clock.now += 30
+    await stage.deliver(hint("not-there"))
+    await stage.deliver(hint("a"), hint("b"), hint("c"))
+    asked = {key for name, keys in stage.flow.calls if name == "find" for key in keys}
+    assert len(asked) == 1
+
+
 async def test_one_failed_row_does_not_close_the_gate(stage: Stage) -> None:
     for key in "ab":
         stage.flow.add(key)

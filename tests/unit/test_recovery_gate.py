@@ -107,6 +107,18 @@ def test_trouble_elsewhere_ends_a_probe_but_proves_nothing(
     assert gate.enter(BOTH) == "probe"
 
 
+def test_a_probe_that_never_came_to_its_system_proves_nothing(
+    gate: SystemGate, clock: Clock
+) -> None:
+    gate.leave(BOTH, DOWN)
+    clock.now += 30
+    assert gate.enter(BOTH) == "probe"
+    gate.leave(BOTH, None, unasked={"d365"})
+    assert gate.enter(BOTH) == "probe"
+    gate.leave(BOTH, DOWN)
+    assert wait_of(gate) == 60
+
+
 def test_the_longest_wait_of_several_systems_counts(gate: SystemGate, clock: Clock) -> None:
     gate.leave(BOTH, DOWN)
     clock.now += 10
