@@ -14,27 +14,24 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from integration.flows.catch_up_gaps import healed_gaps
 from integration.flows.drift_report import as_text, listed, new_entity, new_report
 from integration.flows.endings import LEDGER_EVENT
-from integration.flows.loads.routing import to_d365
 from integration.flows.outcomes import Skipped, Synced, WouldChange
 from integration.flows.reconcile_compare import FINAL, change_of, compare, judge, name_of
+from integration.flows.reconcile_healing import CHECKED_AGAIN, Healing
 from integration.flows.reconcile_keys import Ref, Window
 from integration.flows.reconcile_scope import Scope, scope_of
 from integration.jobs.job import Progress
-from integration.jobs.kinds import LOAD_ACCOUNTS, LOAD_CONTACTS, RECONCILE
-from integration.messaging.hints import Hint
+from integration.jobs.kinds import RECONCILE
 from integration.telemetry import log_event
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
-    from integration.flows.drift_report import Report
     from integration.flows.reconcile_keys import KeySource
     from integration.flows.reconcile_parts import (
         DirtyNotes,
@@ -50,8 +47,6 @@ if TYPE_CHECKING:
 STATE = "reconcile/state.json"
 REPORTS = "reports/reconcile/"
 _LEDGER, _COUNTS, _CHECK, _END = "ledger", "counts", "check", "end"
-_CHECKED_AGAIN = 1000  # records; a position must stay small
-_LOADS = {"accounts": LOAD_ACCOUNTS, "contacts": LOAD_CONTACTS}  # by flow
 
 
 class ReconcileJob:
@@ -74,21 +69,18 @@ class ReconcileJob:
         dirty: DirtyNotes | None = None,
         volume: VolumeSettings | None = None,
     ) -> None:
-        """`start_job(kind, params)` answers None where one of the kind runs; raises KeyError: no such job.
-
-        With `dirty` and `volume` many differences of a flow that has a load go in a package.
-        """
+        """`start_job`, `dirty` and `volume`: see `reconcile_healing.Healing`."""
         self._state = state
         self._ledger = ledger
         self._outbox = outbox
         self._entries = {(entry.flow.name, entry.object): entry for entry in sides.flows}
         self._sources = {source.name: source for source in sides.sources}
         self._counts = sides.counts
-        self._start_job = start_job
         self._settings = settings
-        self._dirty = dirty
-        self._volume = volume
         self._clock = clock
+        self._healing = Healing(
+            outbox, self._entries, start_job, clock=clock, dirty=dirty, volume=volume
+        )
         self._phases = [_LEDGER, *self._sources, _COUNTS, _CHECK, _END]
 
     async def step(self, position: Position) -> Progress:
@@ -161,7 +153,7 @@ class ReconcileJob:
                 continue
             side: Source = "salesforce" if entry.source == "salesforce" else "d365"
             ref = Ref(entry.flow, side, entry.object, entry.key, entry.root, entry.company)
-            hints.append(self._hint(ref, position, LEDGER_EVENT))
+            hints.append(self._healing.hint(ref, position, LEDGER_EVENT))
         await self._outbox.send_hints(hints)
         report["ledger"]["hinted"] += len(hints)
         following = {**position, "after": after} if after else self._following(position)
@@ -191,7 +183,7 @@ class ReconcileJob:
             return Progress(self._following(position), {"troubled": 1})
         refused = {} if position["full"] else position["state"]["refused"]
         sent = judge(entity, outcomes, refused)
-        await self._send(position, entity, sent)
+        await self._healing.send(position, entity, sent)
         counts = {"compared": len(outcomes), "different": len(sent)}
         rows = position["rows"] + page.rows
         position = {**position, "rows": rows, "after": page.after}
@@ -233,65 +225,18 @@ class ReconcileJob:
             since = started - timedelta(hours=self._settings.window_hours)
         return Window(since, started)
 
-    async def _send(self, position: Position, entity: Report, found: list[Ref]) -> None:
-        """Hints for what differs; what a flow on dry run finds is only reported."""
-        if Scope.of(position).dry:
-            return
-        refs = [ref for ref in found if self._entries[ref.flow, ref.object].switch == "on"]
-        refs = await self._noted(position, entity, refs)
-        await self._outbox.send_hints(self._hint(ref, position, f"{RECONCILE}:") for ref in refs)
-        entity["hinted"] += len(refs)
-        room = max(0, _CHECKED_AGAIN - len(position["sent"]))
-        position["sent"] += [[position["phase"], asdict(ref)] for ref in refs[:room]]
-
-    async def _noted(self, position: Position, entity: Report, refs: list[Ref]) -> list[Ref]:
-        """Notes for a load what has become too much for hints; returns the rest."""
-        total = entity["hinted"] + entity.get("loaded", 0) + len(refs)
-        if self._dirty is None or self._volume is None or to_d365(total, self._volume) != "package":
-            return refs
-        for flow in _LOADS:
-            mine = [ref.key for ref in refs if ref.flow == flow]
-            if mine:
-                name = f"{position['run']}-{position['phase']}-{position['rows']}"
-                await self._dirty.note(flow, mine, name=name)
-                entity["loaded"] = entity.get("loaded", 0) + len(mine)
-                position["loads"] = sorted({*position.get("loads", ()), flow})
-        return [ref for ref in refs if ref.flow not in _LOADS]
-
-    def _hint(self, ref: Ref, position: Position, event: str) -> Hint:
-        """The same event id when a step is repeated, so that the broker drops the second one."""
-        return Hint(
-            source=ref.source,
-            object=ref.object,
-            key=ref.key,
-            root=ref.root,
-            company=ref.company,
-            event_id=f"{event}{position['run']}:{ref.flow}:{ref.key}",
-            seen_at=self._clock(),
-        )
-
     # Counts
 
     async def _counts_step(self, position: Position) -> Progress:
         report = position["report"]
         for kind in await self._counts.into(report, position["state"]["counts"]):
-            await self._start(kind, report)
+            await self._healing.start(kind, report)
         if position["full"]:
-            await self._start("payments", report)
-        for flow in position.get("loads", ()):
-            await self._start(_LOADS[flow], report, {"dirty": True})
+            await self._healing.start("payments", report)
+        await self._healing.start_loads(position, report)
         following = self._following(position)
         delay = self._settings.settle_seconds if position["sent"] else 0
         return Progress(following, delay=delay)
-
-    async def _start(self, kind: str, report: Report, params: dict[str, Any] | None = None) -> None:
-        """Whole tables are compared and healed by a job of their own."""
-        try:
-            run = await self._start_job(kind, params or {"full": True})
-        except KeyError:
-            report["not_compared"][kind] = "this app has no such job"
-        else:
-            report["jobs"][kind] = run or "runs already"
 
     # The second look, and the end
 
@@ -314,7 +259,7 @@ class ReconcileJob:
                 counts["repaired"] += 1
                 continue
             listed(entity["not_repaired"], ref.key)
-            if isinstance(outcome, WouldChange) and len(refused) < _CHECKED_AGAIN:
+            if isinstance(outcome, WouldChange) and len(refused) < CHECKED_AGAIN:
                 refused[name_of(ref)] = change_of(outcome)
         return Progress({**position, "sent": rest}, counts)
 
