@@ -132,9 +132,11 @@ def test_a_page_costs_a_page_wherever_it_lies(big: Environment) -> None:
         ("ItemNumber,dataAreaId", "ItemNumber gt 'P000100'"),
         ("ItemNumber,RecordId", "dataAreaId eq 'usmf' and ItemNumber gt 'P010000'"),
     ):
-        started = time.perf_counter()
-        rows = ask(big, orderby=order, filter=after, top="50", select=select)
-        seconds = time.perf_counter() - started
+        seconds = everything
+        for _ in range(3):
+            started = time.perf_counter()
+            rows = ask(big, orderby=order, filter=after, top="50", select=select)
+            seconds = min(seconds, time.perf_counter() - started)
         assert len(rows) == 50
         assert rows[0]["ItemNumber"] == f"P{int(after[-7:-1]) + 1:06}"
         assert seconds < everything / 5

@@ -135,7 +135,7 @@ async def test_a_slow_dynamics_is_answered_before_salesforce_gives_up(world: Wor
     await world.fault("d365", latency_ms=9000, count=1)
     started = time.monotonic()
     answer = await ask(world, "/D0002")
-    assert time.monotonic() - started < 4
+    assert time.monotonic() - started < 8
     assert answer.headers["retry-after"] == "5"
     assert "too slow" in json_of(answer, 503)["detail"]
     assert batches(world) <= 1

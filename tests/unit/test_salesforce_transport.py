@@ -176,7 +176,7 @@ async def test_no_repeat_waits_past_the_deadline(org: FakeOrg) -> None:
     with deadline(4), pytest.raises(Unreachable):
         await org.client().get("Account", ID, ["Id"])
     assert len(org.requests) == 1
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 4
 
 
 async def test_a_call_ends_at_the_deadline_even_if_bytes_trickle(org: FakeOrg) -> None:
