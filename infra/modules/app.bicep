@@ -70,7 +70,9 @@ var platform = {
   PYTHON_APPLICATIONINSIGHTS_ENABLE_TELEMETRY: 'true'
   PYTHON_APPLICATIONINSIGHTS_LOGGER_NAME: 'integration'
   OTEL_SERVICE_NAME: name
-  OTEL_TRACES_SAMPLER: 'parentbased_trace_id_ratio'
+  // The one name that the host's exporter and the worker's both know. Both then decide by the trace id, so a trace is
+  // kept or left out as a whole, whichever of them began it; under another name the host keeps five traces a second.
+  OTEL_TRACES_SAMPLER: 'microsoft.fixed_percentage'
   OTEL_TRACES_SAMPLER_ARG: traceSampling
 }
 // From 3.13 on the worker keeps its own packages apart by itself.

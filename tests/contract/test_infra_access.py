@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
+from infra.parameters import EXAMPLES
 from sandbox import topology
 from tests.contract.infra_support import (
+    PROJECT,
     all_of,
     deployed,
     granted,
@@ -86,3 +89,24 @@ def test_private_networking_closes_the_public_ways() -> None:
     assert groups == [["blob"], ["namespace"], ["vault"]]
     assert one_of("smallest", SITE)["virtualNetworkSubnetId"] is None
     assert not all_of("smallest", "Microsoft.Network/privateEndpoints")
+
+
+def test_the_security_model_lists_these_rights() -> None:
+    text = (PROJECT / "docs" / "security.md").read_text(encoding="utf-8")
+    rows = re.findall(
+        r"^\| (app|people on duty|F&O's application) \| ([^|]+) \|", text, re.MULTILINE
+    )
+    listed = {
+        (who, role.partition(",")[0].strip().removeprefix("Service Bus "))
+        for who, roles in rows
+        for role in roles.split(";")
+    }
+    event_reader = EXAMPLES["everything"]["BUSINESS_EVENTS_PRINCIPAL_ID"]
+    operators = EXAMPLES["everything"]["OPERATOR_PRINCIPAL_ID"]
+    who = {"app": "principal-of-", "people on duty": operators, "F&O's application": event_reader}
+    given = {
+        (name, re.sub(r"(?<!^)(?=[A-Z])", " ", role[0].upper() + role[1:]))
+        for name, principal in who.items()
+        for role, _ in granted("everything", principal)
+    }
+    assert listed == {(name, role.removeprefix("Service Bus ")) for name, role in given}
