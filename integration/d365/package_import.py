@@ -85,8 +85,14 @@ class PackageImport:
         }
 
     def cancel(self, position: Position) -> Position:
-        """Ends it at the next `advance`. F&O has no way to stop an import that it has begun: that one
-        runs on, and the lease stays until it is over."""
+        """Ends it at the next `advance`, where F&O does not know it yet.
+
+        No action of F&O stops an import that has begun (F&O contract 6.1; a clerk can): that one is
+        followed to its end or deadline. So is one whose start may have been on its way; it is not
+        started again.
+        """
+        if position["phase"] == "start":
+            position = to_phase(position, "poll", url="")
         return {**position, "cancel": True}
 
     async def advance(self, position: Position) -> Advance:
@@ -108,8 +114,8 @@ class PackageImport:
 
     async def _advance(self, position: Position) -> Advance:
         phase = position["phase"]
-        if position.get("cancel") and phase != "keys":
-            return await self._canceled(position)
+        if position.get("cancel") and phase in _NEVER_BEGUN:
+            return await self._over(position, "Canceled", "canceled before F&O began")
         until = position.get("until")
         if until and self._clock() >= datetime.fromisoformat(until):
             text = f"did not end within {self._settings.package_longest}"
@@ -175,7 +181,8 @@ class PackageImport:
             strange = position.get("strange", 0) + 1
             if strange < UNKNOWN_POLLS:
                 return self._later({**position, "strange": strange})
-            return await self._over(position, "Failed", "F&O knows no such run")
+            status = "Canceled" if position.get("cancel") else "Failed"
+            return await self._over(position, status, "F&O knows no such run")
         if status == "Succeeded":
             return await self._over(position, status, "", unknown=False)
         if status == "Canceled":
@@ -199,15 +206,6 @@ class PackageImport:
         )
         return await self._over(position, status, failures.summary, failures.count, unknown=unknown)
 
-    async def _canceled(self, position: Position) -> Advance:
-        if position["phase"] in _NEVER_BEGUN:
-            return await self._over(position, "Canceled", "canceled before F&O began")
-        status = await self._api.status(position["execution"])
-        if status in FINAL:
-            return await self._poll(to_phase(position, "poll", cancel=False))
-        await self._lease.leave(position["owner"], position["execution"])
-        return await self._over(position, "Canceled", "F&O goes on with it", keep_lease=True)
-
     async def _over(
         self,
         position: Position,
@@ -216,20 +214,18 @@ class PackageImport:
         failed: int = 0,
         *,
         unknown: bool = True,
-        keep_lease: bool = False,
     ) -> Advance:
-        execution = position["execution"]
+        execution, begun = position["execution"], position["phase"] not in _NEVER_BEGUN
         page = ""
-        if status != "Succeeded" and position["phase"] not in _NEVER_BEGUN:
+        if status != "Succeeded" and begun:
             page = await answer_or(self._api.summary_page(execution), "", IntegrationError)
         description = f"data management job {execution}: {status}"
         description = "; ".join(part for part in (description, text, page) if part)
         rows, failures = position.get("total", 0), _failures_of(position)
-        result = ImportResult(status, rows, failed, failures, unknown, description)
+        result = ImportResult(status, rows, failed, failures, unknown, description, begun)
         if not failed:
             await self._refused(position).clear()  # of an earlier run with the same rows
-        if not keep_lease:
-            await self._lease.release(position["owner"])
+        await self._lease.release(position["owner"])
         over = to_phase(position, "over", url="", upload={}, result=asdict(result))
         return Advance(over, result=result)
 

@@ -23,7 +23,7 @@ UNKNOWN_POLLS = 12  # in a row, about ten minutes with the default waits
 class ImportResult:
     """`status`: Succeeded, PartiallySucceeded, Failed, Canceled or "deadline". `failures` names a spool
     (see `package_failures`) with the `failed` rows. `unknown`: that list is not all of what F&O did not
-    take, so the caller reads the rows back."""
+    take, so the caller reads the rows back. `begun` is False where F&O never heard of it."""
 
     status: str
     rows: int
@@ -31,6 +31,7 @@ class ImportResult:
     failures: str
     unknown: bool
     description: str
+    begun: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,8 @@ the next run.
         few rows:  push → confirm → finish
         many rows: load ⇄ sort → second → load ⇄ sort → report → again → confirm → finish
 
+A run that is cancelled keeps nothing of what it sent, as one that failed.
+
 Each phase moves the position on; its part of the position is described with it (`flows.pricing`). A step
 runs as many of them as its time allows.
 """
@@ -26,10 +28,10 @@ from integration.flows.loads.routing import to_salesforce
 from integration.flows.pricing.bulk import Bulk
 from integration.flows.pricing.changes import KINDS, Shape
 from integration.flows.pricing.confirm import Confirm
+from integration.flows.pricing.position import first_position
 from integration.flows.pricing.push import Push
 from integration.flows.pricing.report import Report
 from integration.flows.pricing.scan import Scan
-from integration.flows.pricing.scan_work import new_unit
 from integration.flows.pricing.sorting import Sorting
 from integration.jobs.job import Progress
 from integration.jobs.kinds import PRICES
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
 
 _LAST_FULL = "prices/last-full.json"
 _DONE = "done"
+_LAST = ("confirm", "finish", _DONE)
 _CHUNK_ITEMS = 30_000  # whose fingerprints are in memory together, and that one range of F&O holds
 
 
@@ -124,6 +127,18 @@ class PriceJob:
             failures=tuple(report.failures),
         )
 
+    async def cancel(self, position: Position) -> Progress:
+        """A Bulk load at work is aborted, and nothing more is sent. What was sent and not confirmed is
+        sent again by the next run; a run that only confirms comes to its end."""
+        if "phase" not in position:
+            return Progress(position, done=True)
+        if position["phase"] in _LAST:
+            return Progress(position)
+        if position["load"]:
+            await self._bulk.abort(position["load"])
+        await self._clear()
+        return Progress(position | {"phase": _DONE}, done=True)
+
     async def _advance(self, position: Position, report: Report) -> Position:
         today = date.fromisoformat(position["today"])
         match position["phase"]:
@@ -145,6 +160,8 @@ class PriceJob:
                 return await self._sorting.sort(position, report)
             case "report":
                 return await self._sorting.report(position, report)
+            case "broken":
+                raise self._bulk.broken(position)
             case "confirm":
                 return await self._confirm.advance(position, report)
             case "finish":
@@ -165,45 +182,12 @@ class PriceJob:
         """One day counts for the whole job, also beyond midnight."""
         now = self._clock()
         await self._clear()  # what a run that failed has left
-        return {
-            "phase": "read",
-            "run": f"{PRICES}/{now:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}",
-            "full": params.get("full") is True or await self._full_refresh_is_due(now),
-            "today": self._prices.today(now).isoformat(),
-            "started_at": now.isoformat(),
-            # reading
-            "reading": "odata",
-            "tracking": False,
-            "runs": [],
-            "export": {"run": 0, "row": 0},
-            "cursor": "",
-            # scan
-            "chunk": 0,
-            "from": "",
-            "matched": 0,
-            "unit": new_unit(0),
-            "digests": 0,
-            "units": [],
-            "currency": "",
-            # the parts of rows, and how many rows of each kind they hold
-            "part": 0,
-            "rows": {},
-            # sending
-            "at": [0, 0],
-            "again": False,
-            "sent": 0,
-            "marks": 0,
-            "stage": 0,
-            "load": None,
-            "sort": None,
-            "second": False,
-            "second_part": 0,
-            "told": 0,
-            # confirming
-            "confirmed": 0,
-            "next": 0,
-            "chunks": [],
-        }
+        return first_position(
+            f"{PRICES}/{now:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}",
+            full=params.get("full") is True or await self._full_refresh_is_due(now),
+            today=self._prices.today(now),
+            started_at=now,
+        )
 
     async def _full_refresh_is_due(self, now: datetime) -> bool:
         document = await self._state.read(_LAST_FULL)

@@ -14,7 +14,7 @@ another process.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,8 +43,8 @@ class Progress:
     """What one step did.
 
     `counts` are added to the job's ("read", "changed", "failed", "skipped:variant" …); `delay` is the
-    wait in seconds before the next step (0: at once); `done` ends the job. The first 100 `failures` of a
-    job are kept with it, all of them belong into `counts`.
+    wait in seconds before the next step (0: at once); `done` ends the job. All `failures` are kept, the first
+    100 of a job in its state, and belong into `counts`; one step should not hold more than some thousands.
     """
 
     position: Position
@@ -71,3 +71,23 @@ class Job(Protocol):
         the job as failed; anything else does after some repeats. Trouble of one row is no exception but
         a count and a RowFailure.
         """
+
+
+@runtime_checkable
+class Cancellable(Protocol):
+    """A job that has something to put in order when it is to end early. Any other ends between two steps."""
+
+    async def cancel(self, position: Position) -> Progress:
+        """Takes the place of the next step, under the same rules. `position` may be the first one.
+
+        `done` ends the job here; otherwise its further steps do, from the position returned.
+        """
+
+
+async def next_step(job: Job, position: Position, *, ends: bool) -> Progress:
+    """`ends`: the job was asked to end and has not begun to."""
+    if not ends:
+        return await job.step(position)
+    if isinstance(job, Cancellable):
+        return await job.cancel(position)
+    return Progress(position, done=True)

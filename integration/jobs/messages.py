@@ -1,6 +1,7 @@
 """The message that makes a job go on: {"v":1,"kind":"prices","id":"20260731T020000-1f2e3d4c","step":3}.
 
-It only points at the state, so a repeated, late or lost one can neither repeat nor skip a step.
+It only points at the state, so a repeated, late or lost one can neither repeat nor skip a step. With
+"cancel": true the job looks whether it is to end, whatever its step is and however long it waits.
 """
 
 from __future__ import annotations
@@ -21,9 +22,17 @@ class StepMessage:
     kind: str
     id: str
     step: int
+    cancel: bool = False
 
     def to_bytes(self) -> bytes:
-        body = {"v": VERSION, "kind": self.kind, "id": self.id, "step": self.step}
+        body: dict[str, object] = {
+            "v": VERSION,
+            "kind": self.kind,
+            "id": self.id,
+            "step": self.step,
+        }
+        if self.cancel:
+            body["cancel"] = True
         return json.dumps(body, separators=(",", ":")).encode()
 
     @classmethod
@@ -41,4 +50,4 @@ class StepMessage:
                 raise ContractError("the job message names no job")
         if not isinstance(step, int) or isinstance(step, bool) or step < 0:
             raise ContractError("the job message names no step")
-        return cls(str(kind), str(job_id), step)
+        return cls(str(kind), str(job_id), step, data.get("cancel") is True)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 from integration.deadline import deadline
 from integration.errors import SystemTrouble
 from integration.jobs.decisions import Waits, after_error, overdue
+from integration.jobs.job import next_step
 from integration.jobs.messages import StepMessage
 from integration.jobs.state import JobState
 from integration.jobs.store import JobStore
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 _EARLY = 2.0  # seconds by which clocks may differ
 _GRACE = 30.0  # seconds a message may be late before the job counts as stranded
 _CLAIM_MARGIN = 5.0  # seconds after the step's own end
+_LOOK = 5.0  # seconds after which a request to end looks again whether the step is over
 
 
 class JobMessages(Protocol):
@@ -90,6 +92,19 @@ class JobRunner:
         await self.store.forget_old(kind)
         return state.id
 
+    async def cancel(self, kind: str, job_id: str) -> bool:
+        """Has the job end early, at its next step; False where it does not run.
+
+        The request is durable when this returns. A step at work comes to its end; a wait is not waited out.
+        """
+        loaded = await self.store.load(kind, job_id)
+        if loaded is None or not loaded[0].is_running:
+            return False
+        await self.store.ask_to_end(loaded[0], self._clock())
+        await self._hold(loaded[0], 0, cancel=True)
+        log_event("job is to end", kind=kind, job=job_id)
+        return True
+
     async def advance(self, body: bytes) -> None:
         """Runs the step that the message asks for, once. Raises ContractError for an unreadable one."""
         message = StepMessage.from_bytes(body)
@@ -100,10 +115,16 @@ class JobRunner:
             return
         state, etag = loaded
         now = self._clock()
-        if message.step != state.step:
+        if message.cancel:
+            if state.cancelling:
+                return
+            if state.is_claimed(now):
+                await self._hold(state, _LOOK, cancel=True)
+                return
+        elif message.step != state.step:
             await self._outdated(message, state, now)
             return
-        wait = (_held_until(state) - now).total_seconds()
+        wait = 0 if message.cancel else (state.held_until - now).total_seconds()
         if wait > _EARLY:  # a doubled message: the step runs, or is not due
             await self._hold(state, wait)
             return
@@ -113,12 +134,15 @@ class JobRunner:
         seconds = min(self._step_seconds, (state.deadline - now).total_seconds())
         claim = now + timedelta(seconds=seconds + _CLAIM_MARGIN)
         claimed = replace(state, claimed_until=claim, updated_at=now)
+        ends = not state.cancelling and await self.store.is_asked_to_end(state)
+        if message.cancel and not ends:
+            return
         try:
             etag = await self.store.save(claimed, etag)
         except StateConflict:
             return  # another delivery runs it
         with span(f"job {state.kind} step", job=state.id, step=state.step):
-            await self._step(job, claimed, etag, seconds)
+            await self._step(job, claimed, etag, seconds, ends=ends)
 
     async def re_arm(self, kind: str | None = None) -> int:
         """Sends the message of every job (of this kind) again that should have gone on long ago.
@@ -132,16 +156,21 @@ class JobRunner:
             if loaded is None or not loaded[0].is_running:
                 continue
             now = self._clock()
-            late = now - _held_until(loaded[0])
+            late = now - loaded[0].held_until
             if late.total_seconds() >= _GRACE:
                 sent += await self._resend(*loaded, now)
         return sent
 
-    async def _step(self, job: Job, state: JobState, etag: str, seconds: float) -> None:
+    async def _step(
+        self, job: Job, state: JobState, etag: str, seconds: float, *, ends: bool
+    ) -> None:
+        """`ends`: the job was asked to end and has not begun to."""
         try:
             with deadline(seconds):
-                progress = await job.step(state.position)
-            following, wait = state.after(progress, self._clock()), progress.delay
+                progress = await next_step(job, state.position, ends=ends)
+            await self.store.keep_failures(state, progress.failures)
+            following = replace(state, cancelling=state.cancelling or ends)
+            following, wait = following.after(progress, self._clock()), progress.delay
         except Exception as error:
             following, wait = after_error(state, error, self._clock(), self._waits)
             if isinstance(error, SystemTrouble):
@@ -177,7 +206,7 @@ class JobRunner:
         record_outcome(state.kind, f"job-{state.status}", error.get("reason", ""))
         log_event(
             "job ended",
-            level=logging.INFO if state.status == "done" else logging.ERROR,
+            level=logging.ERROR if state.error else logging.INFO,
             kind=state.kind,
             job=state.id,
             status=state.status,
@@ -192,7 +221,7 @@ class JobRunner:
         due = (state.due_at - now).total_seconds() + _GRACE
         if due > 0:
             body = message.to_bytes()
-            message_id = f"{_message_id(state)}:look"
+            message_id = f"{state.message_id}:look"
             await self._queue.send_job(body, message_id=message_id, delay=due)
             return
         loaded = await self.store.load(state.kind, state.id)
@@ -209,21 +238,12 @@ class JobRunner:
         log_event("job armed again", kind=state.kind, job=state.id, step=state.step)
         return True
 
-    async def _hold(self, state: JobState, delay: float) -> None:
+    async def _hold(self, state: JobState, delay: float, *, cancel: bool = False) -> None:
         """The same message later, under an id of its own: duplicate detection must not drop it."""
-        body = StepMessage(state.kind, state.id, state.step).to_bytes()
-        message_id = f"{_message_id(state)}:{secrets.token_hex(4)}"
+        body = StepMessage(state.kind, state.id, state.step, cancel).to_bytes()
+        message_id = f"{state.message_id}:{secrets.token_hex(4)}"
         await self._queue.send_job(body, message_id=message_id, delay=delay)
 
     async def _send(self, state: JobState, *, delay: float = 0) -> None:
         body = StepMessage(state.kind, state.id, state.step).to_bytes()
-        await self._queue.send_job(body, message_id=_message_id(state), delay=delay)
-
-
-def _held_until(state: JobState) -> datetime:
-    """When the step may run: it is due, and no other delivery of it is at work."""
-    return max(state.due_at, state.claimed_until or state.due_at)
-
-
-def _message_id(state: JobState) -> str:
-    return f"{state.kind}:{state.id}:{state.step}:{state.sends}"
+        await self._queue.send_job(body, message_id=state.message_id, delay=delay)

@@ -1,10 +1,11 @@
 """One run of a job, as it lies in its blob.
 
 `jobs/<kind>/<id>.json`:
-{"kind","id","status":"running"|"done"|"failed","step":0,"sends":1,"troubles":0,"position":{…},
- "counts":{"read":200},"failures":[{"key","reason","description"}],"started_at","updated_at","due_at",
+{"kind","id","status":"running"|"done"|"failed"|"cancelled","step":0,"sends":1,"troubles":0,"position":{…},
+ "cancelling":false,"counts":{"read":200},"failures":[{"key","reason","description"}],"started_at","updated_at","due_at",
  "claimed_until":null,"deadline","error":{"reason","description"}|null}
-Times are ISO 8601 in UTC. `error` of a running job is the trouble it is waiting out; of a failed one the end.
+Times are ISO 8601 in UTC. `error` of a running job is the trouble it is waiting out; of a failed one the end;
+of a cancelled one what it could not put in order.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ _TIMES = ("started_at", "updated_at", "due_at", "deadline", "claimed_until")
 class JobState:
     """`due_at` is when the message of the next step was meant to arrive; `claimed_until` holds other
     deliveries off while a step runs; `troubles` counts the failed tries of this step in a row; `sends`
-    makes every message id of the job unique."""
+    makes every message id of the job unique; `cancelling`: it has begun to end early."""
 
     kind: str
     id: str
@@ -37,7 +38,7 @@ class JobState:
     updated_at: datetime
     due_at: datetime
     deadline: datetime
-    status: Literal["running", "done", "failed"] = "running"
+    status: Literal["running", "done", "failed", "cancelled"] = "running"
     step: int = 0
     sends: int = 0
     troubles: int = 0
@@ -45,6 +46,7 @@ class JobState:
     counts: dict[str, int] = field(default_factory=dict)
     failures: tuple[dict[str, str], ...] = ()
     claimed_until: datetime | None = None
+    cancelling: bool = False
     error: dict[str, str] | None = None
 
     @property
@@ -54,20 +56,31 @@ class JobState:
     def is_claimed(self, now: datetime) -> bool:
         return self.claimed_until is not None and self.claimed_until > now
 
+    @property
+    def held_until(self) -> datetime:
+        """When the step may run: it is due, and no other delivery of it is at work."""
+        return max(self.due_at, self.claimed_until or self.due_at)
+
+    @property
+    def message_id(self) -> str:
+        """Of the message that was sent last."""
+        return f"{self.kind}:{self.id}:{self.step}:{self.sends}"
+
     def after(self, progress: Progress, now: datetime) -> JobState:
         """The next step's state, or the end. Raises TypeError for a position that is not JSON."""
         json.dumps(progress.position)  # before anything is changed
         counts = Counter(self.counts)
         counts.update(progress.counts)
-        failures = self.failures + tuple(asdict(failure) for failure in progress.failures)
+        room = max(0, FAILURES_KEPT - len(self.failures))
+        failures = self.failures + tuple(asdict(failure) for failure in progress.failures[:room])
         return replace(
             self,
-            status="done" if progress.done else "running",
+            status=("cancelled" if self.cancelling else "done") if progress.done else "running",
             step=self.step + 1,
             troubles=0,
             position=progress.position,
             counts=dict(counts),
-            failures=failures[:FAILURES_KEPT],
+            failures=failures,
             claimed_until=None,
             updated_at=now,
             error=None,
@@ -84,8 +97,9 @@ class JobState:
         )
 
     def failed(self, error: IntegrationError, now: datetime) -> JobState:
+        status: Literal["failed", "cancelled"] = "cancelled" if self.cancelling else "failed"
         return replace(
-            self, status="failed", claimed_until=None, updated_at=now, error=_reason(error)
+            self, status=status, claimed_until=None, updated_at=now, error=_reason(error)
         )
 
     def armed(self, due_at: datetime) -> JobState:

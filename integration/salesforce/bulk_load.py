@@ -28,6 +28,7 @@ from integration.salesforce.bulk_position import (
     Position,
     after_job,
     first_position,
+    left_out,
     result_of,
 )
 from integration.salesforce.bulk_results import ResultReader, is_late
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 __all__ = ["BulkLoad", "LoadAdvance", "LoadResult", "Position"]
 
 ABORT_GRACE = 900  # seconds that an aborted job may take until its state says so
+_AT_WORK = ("upload", "discard", "poll")  # phases in which Salesforce has a job
 UPLOADS = 3  # of one file that Salesforce refuses, each into a job of its own
 
 
@@ -112,11 +114,30 @@ class BulkLoad:
     async def advance(self, position: Position) -> LoadAdvance:
         """One piece of work: a few calls, one upload, or one result file. The same position may be
         advanced again after a crash."""
+        if (
+            position.get("cancel")
+            and not position.get("aborting")
+            and position["phase"] in _AT_WORK
+        ):
+            return await self._cancelled(position)
         return await self._phases[position["phase"]](position)
+
+    def cancel(self, position: Position) -> Position:
+        """Ends it early: the Salesforce job at work is aborted, what it has not written comes back as
+        UNPROCESSED, and no other is begun."""
+        return position | {"cancel": True}
+
+    async def abort(self, position: Position) -> None:
+        """Has Salesforce stop the job at work, if there is one, for a caller that asks for no results."""
+        if position["phase"] in _AT_WORK:
+            with suppress(RecordRejected):  # it is over
+                await self._api.abort(position["job"])
 
     async def _create(self, position: Position) -> LoadAdvance:
         if await self._file(position).is_empty():
             return LoadAdvance(position, result=result_of(position))
+        if position.get("cancel"):
+            return LoadAdvance(left_out(position))
         job = await self._api.create_ingest(
             position["object"], position["operation"], position["external_id"]
         )
@@ -177,6 +198,15 @@ class BulkLoad:
         if now >= position["until"] + ABORT_GRACE:
             return LoadAdvance(after_job(position, info))
         return LoadAdvance(position | {"polls": polls + 1}, delay=self._wait(polls))
+
+    async def _cancelled(self, position: Position) -> LoadAdvance:
+        await self.abort(position)
+        end = position.get("end") if position["phase"] == "poll" else None
+        polled = self._uploaded(
+            position, await self._file(position).measure() if end is None else end
+        )
+        ending = {"aborting": True, "until": int(self._clock())}
+        return LoadAdvance(polled.position | ending, delay=polled.delay)
 
     async def _collect(self, position: Position) -> LoadAdvance:
         if position["wanted"]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 Position = dict[str, Any]
 
 DEADLINE = "deadline"
+_CANCELLED = "cancelled"  # as a description
 REFUSED: Results = "failedResults"
 NOT_REACHED: Results = "unprocessedrecords"
 WRITTEN: Results = "successfulResults"
@@ -107,18 +108,26 @@ def after_job(position: Position, info: JobInfo) -> Position:
     if info.state == COMPLETE:
         return position | {"wanted": wanted, "first": position["end"]}
     has_ended = info.state in OVER
-    is_overdue = position["aborting"] and info.state != FAILED
-    why = info.message or ("not done in time" if is_overdue else f"the job is {info.state}")
+    is_stopped = position["aborting"] and info.state != FAILED
+    cancelled = is_stopped and position.get("cancel", False)
+    stopped = _CANCELLED if cancelled else "not done in time"
+    why = info.message or (stopped if is_stopped else f"the job is {info.state}")
     # Of a job that tried no row every row comes back, also where Salesforce lists none of them.
     is_begun = info.processed > 0 or not has_ended
     return position | {
-        "state": DEADLINE if is_overdue else info.state,
+        "state": (ABORTED if cancelled else DEADLINE) if is_stopped else info.state,
         "description": why,
-        "transient": is_overdue or (info.state == FAILED and not _LASTING.search(why)),
+        "transient": is_stopped or (info.state == FAILED and not _LASTING.search(why)),
         "wanted": [*wanted, NOT_REACHED] if is_begun and has_ended else [],
         "first": position["end"] if is_begun else position["first"],
         "unknown": position["unknown"] or is_begun or info.state == ABORTED,
     }
+
+
+def left_out(position: Position) -> Position:
+    """What is not sent yet comes back, because the load was cancelled."""
+    why = {"state": ABORTED, "description": _CANCELLED, "transient": True}
+    return position | {"phase": "give-back", **why}
 
 
 def result_of(position: Position) -> LoadResult:

@@ -86,6 +86,12 @@ class BulkQuery:
                 rows += found.rows or ()
         return QueryAdvance(found.position, rows=rows, done=found.done)
 
+    async def abort(self, position: Position) -> None:
+        """Has Salesforce stop the query, for a caller that needs no more of its rows."""
+        if position["phase"] == "poll":
+            with suppress(RecordRejected):  # it is over
+                await self._api.abort(position["job"], "query")
+
     async def batches(self, position: Position) -> AsyncGenerator[QueryAdvance, None]:
         """The rows of the page, some hundreds at a time, once `position["phase"]` is "read". The last one is
         empty and leads to the next page. Close it (`contextlib.aclosing`) where it is left early."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from integration.settings.base import Buckets, Group, StockLimit, Switch
+
+SHORTEST_STEP = 7  # seconds: those of a write (d365.transport), and what reads before it take
 
 
 class AppSettings(Buckets, StockLimit):
@@ -84,10 +86,9 @@ class AppSettings(Buckets, StockLimit):
     )
     job_step_seconds: float = Field(
         60,
-        ge=5,
         le=300,
         validation_alias="JOB_STEP_SECONDS",
-        description="seconds one step of a job may take",
+        description="seconds one step of a job may take, at least 7",
     )
     create_quarantine_minutes: float = Field(
         15,
@@ -119,6 +120,16 @@ class AppSettings(Buckets, StockLimit):
         validation_alias="STOCK_MAX_ITEMS",
         description="most item numbers in one stock check",
     )
+
+    @field_validator("job_step_seconds")
+    @classmethod
+    def _leaves_time_for_a_write(cls, value: float) -> float:
+        if value < SHORTEST_STEP:
+            raise ValueError(
+                f"must be at least {SHORTEST_STEP}: a write to F&O is only begun with 5 s left, so a shorter"
+                " step would never come to one"
+            )
+        return value
 
     @property
     def create_quarantine(self) -> timedelta:

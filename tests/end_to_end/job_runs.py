@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from azure.core.exceptions import ResourceNotFoundError
@@ -12,12 +13,21 @@ from azure.storage.blob import ContainerClient
 from sandbox.stack import MASTER_KEY
 
 if TYPE_CHECKING:
+    from integration.jobs.store import JobStore
     from tests.end_to_end.world import World
 
 
 def state_container(world: World) -> ContainerClient:
     storage = world.sandbox.storage.connection_string
     return ContainerClient.from_connection_string(storage, "integration-state")
+
+
+async def claims_over(store: JobStore, kind: str) -> None:
+    """After a kill: as if the time had passed for which the dead process holds its step. The app must not
+    run. (tests/unit/test_jobs_runner.py shows that the time is waited.)"""
+    for run in await store.runs(kind):
+        if run.is_running and (loaded := await store.load(kind, run.id)):
+            await store.save(replace(loaded[0], claimed_until=None), loaded[1])
 
 
 def document(world: World, name: str) -> Any:

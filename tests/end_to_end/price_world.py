@@ -48,7 +48,7 @@ class Prices:
         self.jobs = JobStore(BlobState(container))
 
     def settings(self, zone: str = "UTC", **more: str) -> dict[str, str]:
-        return {"MAPPING_FILE": self._files[zone], "JOB_STEP_SECONDS": "5", **more}
+        return {"MAPPING_FILE": self._files[zone], "JOB_STEP_SECONDS": "7", **more}
 
     async def product(self, **fields: Any) -> str:
         item = fields.pop("ItemNumber", None) or f"P{uuid.uuid4().hex[:10].upper()}"

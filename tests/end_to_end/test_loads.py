@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import pytest_asyncio
 
-from integration.jobs.kinds import LOAD_CONTACTS
+from integration.jobs.kinds import LOAD_ACCOUNTS, LOAD_CONTACTS
 from sandbox.verification import expected_customer
 from tests.end_to_end.load_world import SETTINGS, Loads
+from tests.end_to_end.operator_desk import Operator
 from tests.end_to_end.world import account, new_world
 
 if TYPE_CHECKING:
@@ -126,9 +127,10 @@ async def test_good_rows_arrive_and_each_bad_row_comes_back_with_its_own_reason(
 async def test_changes_during_a_load_wait_and_win(world: World, loads: Loads) -> None:
     keys = await insert(world, [account() for _ in range(12)])
     await world.sandbox.subscribe("Account", "Contact")
-    await world.put("d365", "packages/faults", {"kind": "slow", "seconds": 4}, method="POST")
+    await world.put("d365", "packages/faults", {"kind": "slow", "seconds": 10}, method="POST")
     job = await loads.start()
-    await loads.phase(job, "send")
+    await loads.hurried(job)  # nothing changes before the package is on its way
+    await loads.package_begun(job)
     await world.change(keys[0], Phone="+49 30 7")
     contact = await insert_contact(world, AccountId=keys[1], LastName="Huber")
     new = await world.create()  # not of the load: nobody makes it wait
@@ -155,58 +157,72 @@ async def test_changes_during_a_load_wait_and_win(world: World, loads: Loads) ->
     await all_in_step(world, keys)
 
 
+async def test_a_cancelled_load_reads_what_f_and_o_had_begun_and_leaves_the_rest(
+    world: World, loads: Loads
+) -> None:
+    keys = await world.create_many(5)
+    await world.settled()
+    for key in keys:
+        await world.change(key, events=False, Phone="+49 30 8")
+    new = await insert(world, [account() for _ in range(5)])
+    await world.put("d365", "packages/faults", {"kind": "slow", "seconds": 5}, method="POST")
+    job, desk = await loads.start(), Operator(world)
+    said = await desk.run("jobs", "cancel", LOAD_ACCOUNTS)
+    assert (said.code, "--yes" in said.err) == (2, True)  # nobody is there to answer
+    assert not await loads.asked_to_end(job)
+    await loads.hurried(job)
+    await loads.package_begun(job)
+    said = await desk.done("jobs", "cancel", LOAD_ACCOUNTS, "--yes", "--why", "wrong mapping")
+    assert f"jobs {job} --wait" in said.out
+    [audited] = desk.audited("jobs cancel")
+    assert (audited["job"], audited["why"]) == (job, "wrong mapping")
+    state = await loads.ended(job)
+    assert (state.status, state.error) == ("cancelled", None)
+    await world.settled()
+    # One package is over with all that follows from it, the other one was never sent.
+    assert (state.counts["packages"], state.counts["not-sent"]) == (1, 5)
+    assert state.counts.get("created", 0) + state.counts.get("changed", 0) == 5
+    done = new if state.counts.get("created") else keys
+    await all_in_step(world, done)
+    assert loads.documents("spool/") == []
+    assert loads.document("holds/index.json") == loads.document("leases/dmf-import.json") == {}
+    shown = await desk.done("jobs", job)
+    assert "cancelled" in shown.out
+    said = await desk.run("jobs", "cancel", job, "--yes")
+    assert (said.code, "does not run" in said.err) == (1, True)
+    state = await loads.run()
+    assert (state.status, state.counts["packages"]) == ("done", 1)
+    await all_in_step(world, [*keys, *new])
+
+
+async def test_a_cancel_while_numbers_go_by_bulk_aborts_the_job_and_the_flow_writes_them(
+    world: World, loads: Loads
+) -> None:
+    keys = await insert(world, [account() for _ in range(210)])
+    stuck = {"kind": "stuck", "job_type": "ingest", "after_rows": 50}
+    await world.put("salesforce", "bulk/faults", stuck, method="POST")
+    job = await loads.start()
+    await loads.hurried(job)
+    await loads.ingest_begun(job)
+    said = await Operator(world).run("jobs", "cancel", job, "--yes", "--wait")
+    await world.put("salesforce", "bulk/faults", None, method="DELETE")
+    state = await loads.state(job)
+    assert (said.code, state.status, state.error) == (0, "cancelled", None), said.err
+    listed = await world.sandbox.http.get(f"{world.sandbox.salesforce.url}/sandbox/bulk/jobs")
+    assert [each["state"] for each in listed.json() if each["operation"] == "update"][
+        -1
+    ] == "Aborted"
+    assert state.counts["hinted"] == 210
+    await world.settled(60)
+    await all_in_step(world, keys)
+    assert world.letters(*keys) == []
+
+
 async def insert_contact(world: World, **fields: Any) -> str:
     url = f"{world.sandbox.salesforce.url}/sandbox/state/Contact"
     answer = await world.sandbox.http.post(url, json=[fields])
     answer.raise_for_status()
     return str(answer.json()["ids"][0])
-
-
-async def test_a_stuck_import_ends_as_a_failure_and_the_next_load_does_its_work(
-    world: World, loads: Loads, settings: dict[str, str]
-) -> None:
-    await world.restart(**settings, PACKAGE_HOURS="0.0012")
-    keys = await insert(world, [account() for _ in range(8)])
-    await world.put("d365", "packages/faults", {"kind": "stuck"}, method="POST")
-    state = await loads.run()
-    assert state.status == "failed"
-    assert state.error is not None
-    assert state.error["reason"] == "package-deadline"
-    assert "did not end within" in state.error["description"]
-    await world.settled()  # its rows went to their flow, which found no customer
-    await all_in_step(world, keys)
-    await world.restart(**settings)
-    more = await insert(world, [account() for _ in range(8)])
-    state = await loads.run()
-    assert (state.status, state.counts["created"]) == ("done", 8)
-    await all_in_step(world, more)
-
-
-async def test_the_scheduled_route_collects_changes_for_the_timer(
-    world: World, loads: Loads, settings: dict[str, str]
-) -> None:
-    await world.restart(**settings, ACCOUNTS_ROUTE="scheduled")
-    before = {run.id for run in await loads.runs()}
-    keys = await world.create_many(10)
-    await world.tell(*keys)
-    await world.settled()
-    assert [await world.customers(key) for key in keys] == [[]] * 10
-    assert loads.documents("dirty/accounts/")
-    await loads.timer()
-    state = await loads.ended(await loads.newest(besides=before))
-    await world.settled()
-    assert (state.counts["read"], state.counts["created"]) == (10, 10)
-    await all_in_step(world, keys)
-    assert loads.documents("dirty/accounts/") == []
-    few = await world.create_many(2)
-    await world.settled()
-    before = {run.id for run in await loads.runs()}
-    await loads.timer()
-    state = await loads.ended(await loads.newest(besides=before))
-    await world.settled()
-    assert state.counts == {"hinted": 2}
-    await all_in_step(world, few)
-    await world.restart(**settings)
 
 
 async def test_contacts_become_contact_persons_in_a_package(world: World, loads: Loads) -> None:
@@ -249,3 +265,49 @@ async def test_changed_since_a_time_and_one_company(world: World, loads: Loads) 
     state = await loads.run(since="2020-01-01T00:00:00+00:00", company="usmf")
     assert state.counts["created"] == 6
     await all_in_step(world, keys)
+
+
+async def test_a_stuck_import_ends_as_a_failure_and_the_next_load_does_its_work(
+    world: World, loads: Loads, settings: dict[str, str]
+) -> None:
+    await world.restart(**settings, PACKAGE_HOURS="0.0008")
+    keys = await insert(world, [account() for _ in range(8)])
+    await world.put("d365", "packages/faults", {"kind": "stuck"}, method="POST")
+    state = await loads.run()
+    assert state.status == "failed"
+    assert state.error is not None
+    assert state.error["reason"] == "package-deadline"
+    assert "did not end within" in state.error["description"]
+    await world.settled()  # its rows went to their flow, which found no customer
+    await all_in_step(world, keys)
+    await world.run_with(**settings, ACCOUNTS_ROUTE="scheduled")  # as the next test wants it
+    more = await insert(world, [account() for _ in range(8)])
+    state = await loads.run()
+    assert (state.status, state.counts["created"]) == ("done", 8)
+    await all_in_step(world, more)
+
+
+async def test_the_scheduled_route_collects_changes_for_the_timer(
+    world: World, loads: Loads, settings: dict[str, str]
+) -> None:
+    await world.run_with(**settings, ACCOUNTS_ROUTE="scheduled")
+    before = {run.id for run in await loads.runs()}
+    keys = await world.create_many(10)
+    await world.tell(*keys)
+    await world.settled()
+    assert [await world.customers(key) for key in keys] == [[]] * 10
+    assert loads.documents("dirty/accounts/")
+    await loads.timer()
+    state = await loads.ended(await loads.newest(besides=before), hurry=True)
+    await world.settled()
+    assert (state.counts["read"], state.counts["created"]) == (10, 10)
+    await all_in_step(world, keys)
+    assert loads.documents("dirty/accounts/") == []
+    few = await world.create_many(2)
+    await world.settled()
+    before = {run.id for run in await loads.runs()}
+    await loads.timer()
+    state = await loads.ended(await loads.newest(besides=before))
+    await world.settled()
+    assert state.counts == {"hinted": 2}
+    await all_in_step(world, few)

@@ -11,6 +11,8 @@ import pytest_asyncio
 
 from sandbox.stack import Sandbox
 from tests.end_to_end.guillotine import Guillotine
+from tests.end_to_end.job_runs import claims_over
+from tests.end_to_end.operator_desk import Operator
 from tests.end_to_end.price_world import Prices
 from tests.end_to_end.world import World
 
@@ -177,19 +179,47 @@ async def test_changed_prices_of_all_items_take_a_handful_of_calls(prices: Price
     assert [failure["reason"] for failure in job.failures] == ["item-blanks"]
 
 
+async def test_a_cancelled_run_aborts_its_load_and_the_next_run_brings_all_in_step(
+    prices: Prices,
+) -> None:
+    await put(prices, "SalesPriceAgreements", agreements(ITEMS, 43.75))
+    world = prices.world
+    stuck = {"kind": "stuck", "job_type": "ingest", "after_rows": 500}
+    await world.put("salesforce", "bulk/faults", stuck, method="POST")
+    before = {job.id for job in await prices.jobs.runs("prices")}
+    await prices.start()
+
+    async def loading() -> list[Any]:
+        runs = await prices.jobs.runs("prices")
+        loads = [run.position.get("load") or {} for run in runs if run.id not in before]
+        return [load for load in loads if load.get("phase") == "poll"]
+
+    await world.until_found(loading, 60)
+    said = await Operator(world).done("jobs", "cancel", "prices", "--yes", "--wait")
+    assert "cancelled" in said.out
+    await world.put("salesforce", "bulk/faults", None, method="DELETE")
+    answer = await world.sandbox.http.get(f"{world.sandbox.salesforce.url}/sandbox/bulk/jobs")
+    assert answer.json()[-1]["state"] == "Aborted"
+    job = await prices.run(timeout=120)
+    assert job.status == "done"
+    good = [item for item in ITEMS if item != "V0004"]
+    assert await held(prices) == expected(good, "43.75")
+
+
 async def test_a_load_survives_that_the_app_is_killed(prices: Prices) -> None:
     await put(prices, "SalesPriceAgreements", agreements(ITEMS, 44.5))
-    guillotine = Guillotine(prices.world)
+    guillotine, world = Guillotine(prices.world), prices.world
     before = len(await prices.jobs.runs("prices"))
     guillotine.arm(7, "after")  # within the first load
     await prices.start()
-    await guillotine.falls(30)
-    guillotine.disarm()
+    await guillotine.falls(60)
     guillotine.arm(8, "before")  # within the next one
-    await prices.world.sandbox.start_app(prices.settings(BULK_POLL_SECONDS="0.2"))
+    await claims_over(prices.jobs, "prices")
+    await world.sandbox.start_app(prices.settings(BULK_POLL_SECONDS="0.2"))
     await guillotine.falls(60)
     guillotine.disarm()
-    await prices.world.sandbox.start_app(prices.settings(BULK_POLL_SECONDS="0.2"))
+    await claims_over(prices.jobs, "prices")
+    await world.sandbox.start_app(prices.settings(BULK_POLL_SECONDS="0.2"))
     [job, *others] = await prices.jobs.runs("prices")
     async with asyncio.timeout(120):
         while job.is_running:

@@ -189,8 +189,14 @@ class Packages:
     def begin(self, rows: str, table: PackageTable, **ids: str) -> dict[str, Any]:
         return {"phase": "upload", "rows": rows, "table": table.to_json(), **ids}
 
+    def cancel(self, position: dict[str, Any]) -> dict[str, Any]:
+        return {**position, "cancel": True}
+
     async def advance(self, position: dict[str, Any]) -> Advance:
         execution = position["execution"]
+        if position["phase"] == "upload" and position.get("cancel"):
+            result = ImportResult("Canceled", 0, 0, "", True, execution, begun=False)
+            return Advance(position, result=result)
         if position["phase"] == "upload":
             self.tick()
             return Advance({**position, "phase": "start"})
@@ -265,6 +271,7 @@ class Query:
         self._salesforce = salesforce
         self._snapshots: dict[str, list[dict[str, str | None]]] = {}
         self.asked: list[str] = []
+        self.aborted: list[str] = []
 
     def begin(self, soql: str, *, all_rows: bool = False) -> dict[str, Any]:
         return {"phase": "create", "soql": soql}
@@ -282,6 +289,9 @@ class Query:
         async for found in self.batches(position):
             rows += found.rows or ()
         return QueryAdvance(found.position, rows=rows, done=found.done)
+
+    async def abort(self, position: dict[str, Any]) -> None:
+        self.aborted.append(position["soql"])
 
     async def cells(self, position: dict[str, Any]) -> AsyncIterator[CellsAdvance]:
         header = list(reversed(position["soql"].split("SELECT ")[1].split(" FROM")[0].split(",")))
@@ -322,7 +332,13 @@ class Load:
         self.begun += 1
         return {"phase": "create", "rows": rows, "name": name, **options}
 
+    def cancel(self, position: dict[str, Any]) -> dict[str, Any]:
+        return {**position, "cancel": True}
+
     async def advance(self, position: dict[str, Any]) -> LoadAdvance:
+        if position.get("cancel") and position["phase"] != "over":
+            result = LoadResult(0, 0, 0, "", 0, "Aborted", "cancelled", True)
+            return LoadAdvance(position, result=result)
         if position["phase"] == "create":
             return LoadAdvance({**position, "phase": "upload"})
         if position["phase"] == "upload":

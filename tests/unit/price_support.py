@@ -203,7 +203,9 @@ class Loads:
         self.blobs, self.org = blobs, org
         self.loads: list[tuple[str, int]] = []
         self.rows: list[dict[str, str]] = []
+        self.aborted: list[str] = []
         self.state = "JobComplete"
+        self.state_of: dict[str, str] = {}  # by stage
 
     def begin(self, rows: str, *, object: str, columns: Sequence[str], key: str, name: str,
               operation: str, external_id: str | None = None) -> Position:  # fmt: skip
@@ -214,6 +216,9 @@ class Loads:
         if "result" not in position:
             return LoadAdvance(position | {"result": await self._run(position)}, delay=2)
         return LoadAdvance(position, result=LoadResult(**position["result"]))
+
+    async def abort(self, position: Position) -> None:
+        self.aborted.append(position["rows"].rpartition("/")[2])
 
     async def _run(self, position: Position) -> dict[str, Any]:
         body = b"".join([part async for part in Spool(self.blobs, position["rows"]).stream()])
@@ -228,10 +233,11 @@ class Loads:
                 lines.append({"key": row[position["key"]], "id": "", "code": code, "fields": [],
                               "message": message, "transient": code == "UNABLE_TO_LOCK_ROW"})  # fmt: skip
         name = f"{position['name']}/failures"
+        state = self.state_of.get(self.loads[-1][0], self.state)
         if lines:
             await Spool(self.blobs, name).put(0, "\n".join(map(json.dumps, lines)).encode())
         return {"processed": len(rows), "failed": len(lines), "unprocessed": 0, "failures": name,
-                "created": None, "state": self.state, "description": "", "unknown": False}  # fmt: skip
+                "created": None, "state": state, "description": "", "unknown": False}  # fmt: skip
 
 
 class Run:

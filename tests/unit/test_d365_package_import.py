@@ -202,22 +202,47 @@ async def test_a_cancel_before_the_start_sends_nothing(world: World):
     done = await world.advance(world.importer().cancel(world.begin()))
     assert done.result
     assert (done.result.status, done.result.unknown) == ("Canceled", True)
+    assert not done.result.begun
     assert world.fake.calls == []
 
 
-async def test_a_cancel_while_f_and_o_runs_keeps_others_out_until_it_is_over(world: World):
+async def test_a_cancel_while_f_and_o_runs_waits_for_its_end_and_reads_the_outcome(world: World):
     world.answers(status="Executing")
     begun = await world.run(world.begin(), until="poll")
-    done = await world.advance(world.importer().cancel(begun.position))
-    assert done.result
-    assert (done.result.status, done.result.unknown) == ("Canceled", True)
-    assert world.lease()["left"] == "run-1"
+    cancelled = await world.advance(world.importer().cancel(begun.position))
+    assert cancelled.result is None
     waiting = await world.advance(world.begin("job-2", "run-2"))
     assert waiting.position["phase"] == "wait"
-    world.answers(status="Succeeded")
-    done = await world.run(waiting.position)
+    world.answers(status="PartiallySucceeded")
+    done = await world.run(cancelled.position)
     assert done.result
-    assert done.result.status == "Succeeded"
+    assert (done.result.status, done.result.begun) == ("PartiallySucceeded", True)
+    assert world.lease() == {}
+
+
+async def test_a_cancel_while_f_and_o_hangs_ends_at_the_deadline(world: World):
+    world.answers(status="Executing")
+    begun = await world.run(world.begin(), until="poll")
+    done = await world.run(world.importer().cancel(begun.position))
+    assert done.result
+    assert (done.result.status, done.result.unknown) == ("deadline", True)
+
+
+@pytest.mark.parametrize("arrived", [True, False])
+async def test_a_start_that_may_have_been_sent_is_not_sent_again_after_a_cancel(
+    world: World, arrived: bool
+):
+    position = (await world.run(world.begin(), until="start")).position
+    if arrived:  # and its answer was lost
+        await world.advance(position)
+    calls = len(world.fake.calls)
+    world.answers(status="Succeeded" if arrived else "Unknown")
+    done = await world.run(world.importer().cancel(position))
+    assert done.result
+    assert done.result.status == ("Succeeded" if arrived else "Canceled")
+    assert done.result.unknown is not arrived
+    assert "ImportFromPackageAsync" not in [name for name, _ in world.fake.calls[calls:]]
+    assert world.lease() == {}
 
 
 async def test_a_cancel_after_the_end_changes_nothing(world: World):

@@ -291,7 +291,7 @@ async def test_a_position_that_is_no_json_fails_the_job_and_not_the_process() ->
     assert (await _state(world, "wrong")).status == "failed"
 
 
-async def test_the_first_hundred_failures_are_kept() -> None:
+async def test_the_first_hundred_failures_are_in_the_state_and_all_beside_it() -> None:
     class Fails(Countdown):
         kind = "fails"
 
@@ -306,6 +306,14 @@ async def test_the_first_hundred_failures_are_kept() -> None:
     state = await _state(world, "fails")
     assert (len(state.failures), state.counts["failed"]) == (100, 140)
     assert state.failures[0]["key"] == "0-0"
+    prefix = f"failed-rows/fails/{state.id}/"
+    names = [name async for name in world.blobs.names(prefix)]
+    assert names == [f"{prefix}000000.jsonl", f"{prefix}000001.jsonl"]
+    rows = [
+        json.loads(line) for name in names for line in world.blobs.documents[name].body.splitlines()
+    ]
+    assert [row["key"] for row in rows] == [f"{at}-{n}" for at in range(2) for n in range(70)]
+    assert rows[-1] == {"key": "1-69", "reason": "refused", "description": "no"}
 
 
 async def test_old_runs_are_forgotten() -> None:
@@ -315,6 +323,19 @@ async def test_old_runs_are_forgotten() -> None:
         await world.drain()
         world.pass_time(60)
     assert len(await world.runner.store.runs("countdown")) <= 31
+
+
+async def test_the_failed_rows_are_forgotten_with_their_run() -> None:
+    class Fails(Countdown):
+        async def step(self, position):
+            return Progress({}, done=True, failures=(RowFailure("1", "refused", "no"),))
+
+    world = World(Fails(1))
+    for _ in range(35):
+        await world.runner.start("countdown", {})
+        await world.drain()
+        world.pass_time(60)
+    assert len([name async for name in world.blobs.names("failed-rows/")]) <= 31
 
 
 @pytest.mark.parametrize(

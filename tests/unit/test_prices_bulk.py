@@ -335,3 +335,59 @@ async def test_every_step_may_run_twice() -> None:
         await run.run()
         assert sorted(run.target.pushed) == ["A3", "A5"]
         assert run.org.prices == all_prices()
+
+
+async def test_at_every_step_a_cancel_aborts_the_load_and_the_next_run_brings_all_in_step() -> None:
+    aborted: set[str] = set()
+    ended: set[bool] = set()
+    for steps in range(40):
+        run = bulk()
+        position, over = await after_steps(run, {}, steps)
+        if over:
+            break
+        progress = await run.job().cancel(position)
+        if not progress.done:  # it only confirms
+            ended.add((await after_steps(run, progress.position, 9))[1])
+        aborted |= set(run.loads.aborted)
+        assert not [name for name in run.blobs.documents if name.startswith("spool/")]
+        counts = await run.run()
+        assert run.org.prices == all_prices()
+        assert run.failures == {}
+        assert counts["read"] == 30
+    assert aborted == {"products", "standard", "custom"}
+    assert ended <= {True}
+
+
+async def after_steps(run: Run, position: Position, most: int) -> tuple[Position, bool]:
+    """So many steps; whether the job is over then."""
+    for _ in range(most):
+        progress = await run.step(position)
+        position = progress.position
+        if progress.done:
+            return position, True
+    return position, False
+
+
+async def test_every_refused_row_is_told_however_many_there_are() -> None:
+    run = bulk(*(f"A{number}" for number in range(300)))
+    for item in run.source.prices:
+        run.org.refuses[key(item)] = ("FIELD_CUSTOM_VALIDATION_EXCEPTION", "no")
+    counts = await run.run()
+    told = [name for name, reason in run.failures.items() if reason != "standard-price"]
+    assert len(told) == 300
+    assert counts["failed"] == len(run.failures)
+
+
+async def test_rows_refused_by_a_load_that_did_not_end_well_are_told_with_their_own_reasons() -> (
+    None
+):
+    run = bulk()
+    run.org.refuses[key("A3")] = ("FIELD_CUSTOM_VALIDATION_EXCEPTION", "not this one")
+    run.loads.state_of["standard"] = "Failed"
+    with pytest.raises(RecordRejected, match="standard: Failed"):
+        await run.run()
+    assert run.failures == {key("A3"): "FIELD_CUSTOM_VALIDATION_EXCEPTION"}
+    run.loads.state_of.clear()
+    run.org.refuses.clear()
+    await run.run()
+    assert run.org.prices == all_prices()

@@ -182,3 +182,63 @@ def test_a_load_that_salesforce_would_refuse_is_not_begun(
 ) -> None:
     with pytest.raises(ValueError):
         World(org).begin(**wrong)
+
+
+async def test_a_cancelled_load_aborts_its_job_and_gives_back_what_is_not_written(
+    org: FakeOrg,
+) -> None:
+    world = World(org, bulk_file_bytes=100_000)
+    world.bulk.looks, world.bulk.reached = ["InProgress"], 20
+    world.bulk.refuse = {"K3": "REQUIRED_FIELD_MISSING:Required fields are missing: [Name]:Name --"}
+    part = [(f"K{number}", "x" * 1000, "") for number in range(60)]
+    await world.rows(part, [(f"L{number}", "x" * 1000, "") for number in range(60)])
+    position = world.begin()
+    while position["phase"] != "poll":
+        position = (await world.load.advance(position)).position
+    result = await world.run(world.load.cancel(position))
+    assert (result.state, result.description) == ("Aborted", "cancelled")
+    assert (result.processed, result.failed, result.unprocessed) == (20, 1, 40 + 60)
+    assert [job.state for job in world.bulk.jobs.values()] == ["Aborted"]
+    codes = {line["key"]: line["code"] for line in await world.failures()}
+    assert codes.pop("K3") == "REQUIRED_FIELD_MISSING"
+    assert set(codes) == {f"K{n}" for n in range(20, 60)} | {f"L{n}" for n in range(60)}
+    assert set(codes.values()) == {"UNPROCESSED"}
+
+
+async def test_a_load_that_is_cancelled_before_its_file_was_sent_writes_nothing(
+    org: FakeOrg,
+) -> None:
+    world = World(org)
+    await world.rows(some_rows(0, 3))
+    position = (await world.load.advance(world.begin())).position
+    assert position["phase"] == "upload"
+    result = await world.run(world.load.cancel(position))
+    assert (result.state, result.processed, result.unprocessed) == ("Aborted", 0, 3)
+    assert world.bulk.asked("PUT") == 0
+    calls = len(world.bulk.requests)
+    result = await world.run(world.load.cancel(world.begin()))  # not even a job
+    assert (result.state, result.unprocessed, len(world.bulk.requests)) == ("Aborted", 3, calls)
+
+
+async def test_a_cancel_as_the_last_file_ends_changes_nothing(org: FakeOrg) -> None:
+    world = World(org)
+    await world.rows(some_rows(0, 3))
+    position = world.begin()
+    while position["phase"] != "poll":
+        position = (await world.load.advance(position)).position
+    (job,) = world.bulk.jobs.values()
+    job.state, job.looks = "JobComplete", []
+    result = await world.run(world.load.cancel(position))
+    assert seen(result) == GOOD
+
+
+async def test_nothing_is_asked_of_a_job_that_is_over(org: FakeOrg) -> None:
+    world = World(org)
+    await world.rows(some_rows(0, 3))
+    position = world.begin()
+    await world.load.abort(position)
+    assert world.bulk.requests == []
+    position = (await world.load.advance(position)).position
+    await world.load.abort(position)
+    await world.load.abort(position)  # refused the second time, which is no trouble
+    assert [job.state for job in world.bulk.jobs.values()] == ["Aborted"]

@@ -267,3 +267,11 @@ def test_webhook_secrets_may_be_missing_so_that_only_soap_is_used(
     environment: pytest.MonkeyPatch,
 ) -> None:
     assert WebhookSettings().secrets == ()
+
+
+def test_a_step_of_a_job_leaves_time_for_a_write(environment: pytest.MonkeyPatch) -> None:
+    assert problems(environment, JOB_STEP_SECONDS="6.9") == [
+        "JOB_STEP_SECONDS: must be at least 7: a write to F&O is only begun with 5 s left, so a shorter"
+        " step would never come to one"
+    ]
+    assert loaded(environment, JOB_STEP_SECONDS="7").app.job_step_seconds == 7

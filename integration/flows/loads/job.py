@@ -10,9 +10,11 @@
     numbers, missing, moved, write_back, unwritten
     letters, hints, release
 
+`cancel` leads from any phase to the last ones (see `cancelling`).
+
 Started with {} for all records, {"since": time}, {"company": id} or {"dirty": true}; {"dry": true} beside it
 only counts: would-create, would-update, would-write-back. Counts: read, unchanged, created, changed,
-written-back, failed, hinted, packages, skipped:<reason>.
+written-back, failed, hinted, packages, skipped:<reason>; of a cancelled one not-sent, noted-again.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ from integration.errors import (
     RecordBusy,
     SystemTrouble,
 )
-from integration.flows.loads import ending, keys, looking, numbers, sending, whole
+from integration.flows.loads import cancelling, ending, keys, looking, numbers, sending, whole
 from integration.flows.loads.parts import progress, to
 from integration.state.blobs import StateConflict
 from integration.telemetry import log_event
@@ -43,7 +45,7 @@ if TYPE_CHECKING:
     Phase = Callable[[Parts, Position], Awaitable[Progress]]
 
 _WAITED_OUT = (SystemTrouble, OutcomeUnknown, RecordBusy, DeadlineReached, StateConflict)
-_ENDING = ("give", "letters", "hints", "release")
+_ENDING = ("give", "note-again", "letters", "hints", "release")
 
 
 class LoadJob:
@@ -68,6 +70,7 @@ class LoadJob:
             "moved": numbers.moved,
             "write_back": numbers.write_back,
             "unwritten": numbers.unwritten,
+            "note-again": cancelling.note_again,
             "letters": ending.letters,
             "hints": ending.hints,
             "release": ending.release,
@@ -84,8 +87,21 @@ class LoadJob:
         except Exception as error:
             if phase in _ENDING:
                 raise
-            log_event("load broken off", level=logging.ERROR, error=error, kind=self.kind)
-            return progress(_broken_off(position, error))
+            return self._break_off(position, error)
+
+    async def cancel(self, position: Position) -> Progress:
+        if "phase" not in position:
+            return progress(position, done=True)
+        try:
+            return await cancelling.cancel(self._parts, copy.deepcopy(position))
+        except _WAITED_OUT:
+            raise
+        except Exception as error:
+            return self._break_off(position, error)
+
+    def _break_off(self, position: Position, error: Exception) -> Progress:
+        log_event("load broken off", level=logging.ERROR, error=error, kind=self.kind)
+        return progress(_broken_off(position, error))
 
 
 def _broken_off(position: Position, error: Exception) -> Position:

@@ -13,7 +13,7 @@ from integration.flows.loads.findings import BACK, FOUND, SENT
 from integration.flows.loads.keys import target_rows
 from integration.flows.loads.lines import chunks, key_set, keys_of, text_lines
 from integration.flows.loads.pages import next_page
-from integration.flows.loads.parts import has_time, progress, to
+from integration.flows.loads.parts import has_time, progress, to, to_end
 from integration.flows.loads.routing import look_up, to_salesforce
 from integration.flows.loads.sending import REFUSED
 from integration.flows.reading import rows_matching
@@ -178,7 +178,7 @@ async def write_back(parts: Parts, position: Position) -> Progress:
     """Numbers to Salesforce. What fails gets a hint: the flow reads, writes, and judges."""
     definition, volume = parts.definition, parts.settings.volume
     if not position["backs"]:
-        return progress(to(position, "letters"))
+        return progress(to_end(position))
     if "bulk" not in position:
         size = parts.settings.salesforce.collection_size
         how = to_salesforce(position["backs"], volume, parts.salesforce.budget, collection=size)
@@ -215,7 +215,7 @@ async def _with_collections(parts: Parts, position: Position) -> Progress:
             found.hint(key)
         found.counts["written-back"] += len(rows) - len(errors)
     await found.save()
-    return progress(position if position["at"] else to(position, "letters"), found)
+    return progress(position if position["at"] else to_end(position), found)
 
 
 async def unwritten(parts: Parts, position: Position) -> Progress:
@@ -231,4 +231,4 @@ async def unwritten(parts: Parts, position: Position) -> Progress:
             for line in lines:
                 found.hint(str(json.loads(line)["key"]))
     await found.save()
-    return progress(position if position["at"] else to(position, "letters"), found)
+    return progress(position if position["at"] else to_end(position), found)

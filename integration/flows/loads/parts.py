@@ -90,6 +90,11 @@ def to(position: Position, phase: str, **members: Any) -> Position:
     return {**position, "phase": phase, "at": [0, 0], **members}
 
 
+def to_end(position: Position) -> Position:
+    """The first position behind packages and numbers."""
+    return to(position, "note-again" if position.get("cancelled") else "letters")
+
+
 def progress(
     position: Position,
     found: Findings | None = None,

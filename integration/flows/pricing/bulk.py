@@ -20,6 +20,7 @@ from integration.telemetry import audit
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from integration.errors import IntegrationError
     from integration.flows.pricing.report import Report
     from integration.jobs.job import Position
     from integration.salesforce.bulk import Operation
@@ -49,6 +50,7 @@ class Loads(Protocol):
     ) -> Position: ...
 
     async def advance(self, position: Position) -> LoadAdvance: ...
+    async def abort(self, position: Position) -> None: ...
 
 
 class Bulk:
@@ -56,11 +58,9 @@ class Bulk:
         self._loads = loads
 
     async def advance(self, position: Position, report: Report, shape: Shape) -> Position:
-        """One piece of a load; the caller saves the position before the next.
-
-        Raises RecordRejected where Salesforce did not take a load to its end, or did not say what became of
-        its rows: nothing is confirmed then, and the next run sends all of it again.
-        """
+        """One piece of a load; the caller saves the position before the next."""
+        if position.get("broken"):
+            return position | {"phase": "report"}
         number = position["stage"]
         if number == FIRST_ROUND and not position["second"]:
             return position | {"phase": "second"}
@@ -78,6 +78,10 @@ class Bulk:
             return position | {"load": advance.position}
         return self._ended(position, report, shape, advance.result)
 
+    async def abort(self, load: Position) -> None:
+        """Rows that Salesforce has written by then stay written."""
+        await self._loads.abort(load)
+
     def _begin(self, run: str, stage: str, shape: Shape) -> Position:
         kind = stage.removesuffix(SECOND)
         is_product = kind == PRODUCTS
@@ -92,17 +96,20 @@ class Bulk:
             name=f"{run}/load-{stage}",
         )
 
+    def broken(self, position: Position) -> IntegrationError:
+        """Why the run ends where Salesforce did not take a load to its end, or did not say what became of its
+        rows. The rows that it refused have been told; nothing is confirmed, the next run sends all again."""
+        return RecordRejected(position["broken"], reason="bulk-load", system="salesforce")
+
     def _ended(
         self, position: Position, report: Report, shape: Shape, result: LoadResult
     ) -> Position:
         stage = STAGES[position["stage"]]
         if result.state != _COMPLETE or result.unknown or result.unprocessed:
             what = result.description or "Salesforce did not say what became of every row"
-            raise RecordRejected(
-                f"Bulk load of {stage}: {result.state}, {what}",
-                reason="bulk-load",
-                system="salesforce",
-            )
+            broken = f"Bulk load of {stage}: {result.state}, {what}"
+            sort = [result.failures, 0]
+            return position | {"phase": "sort", "sort": sort, "load": None, "broken": broken}
         kind = stage.removesuffix(SECOND)
         what = "product" if kind == PRODUCTS else "price"
         report.counts[f"{what}s_written"] += result.processed - result.failed

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from integration.deadline import remaining
 from integration.jobs.job import RowFailure
-from integration.jobs.state import FAILURES_KEPT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
     from integration.errors import IntegrationError
 
 _RESERVE = 0.3  # of a step, for the last piece of work and for saving
+_MOST = 5000  # failures of one step, about
 
 
 class Report:
@@ -31,6 +31,8 @@ class Report:
 
     def has_time(self, seconds: float = 0) -> bool:
         """Whether a piece of work that takes about so long may be begun."""
+        if len(self.failures) >= _MOST:  # they are saved before there are more
+            return False
         left = remaining()
         return left is None or left > max(seconds, _RESERVE * self._total)
 
@@ -44,6 +46,5 @@ class Report:
         self.counts["failed"] += 1
 
     def add_failures(self, failures: Iterable[RowFailure]) -> None:
-        """Without counting. A job keeps the first ones."""
-        room = FAILURES_KEPT - len(self.failures)
-        self.failures += list(failures)[: max(room, 0)]
+        """Without counting."""
+        self.failures += failures

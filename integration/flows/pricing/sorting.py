@@ -20,6 +20,7 @@ from integration.flows.pricing.push import READ
 from integration.flows.pricing.refusals import Refusal, judge, reason_of
 from integration.jobs.kinds import PRICES
 from integration.salesforce.bulk_csv import encode_rows
+from integration.salesforce.bulk_failures import UNPROCESSED
 from integration.state.spool import Spool
 from integration.telemetry import log_event
 
@@ -106,6 +107,8 @@ class Sorting:
             position = position | {"told": part + 1}
             if not report.has_time():
                 return position
+        if position.get("broken"):
+            return position | {"phase": "broken"}
         compares = len(read) or position["rows"].get(UNSEEN)
         return position | {"phase": "again" if compares else "confirm", "again": True}
 
@@ -131,6 +134,9 @@ class _Sorted:
         self.refused_items: set[int] = set()
 
     def add(self, line: dict[str, Any]) -> None:
+        if line["code"] == UNPROCESSED:  # the load did not come to its end, and the run says why
+            self._counts["unprocessed"] += 1
+            return
         refusal = Refusal.of(self._kind, line)
         match judge(self._kind, refusal, self._known, first=self._first):
             case "flip":
