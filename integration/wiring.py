@@ -7,6 +7,7 @@ cold start (Azure contract 1.11).
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -66,7 +67,15 @@ async def get_app() -> App:
         async with _building:
             if _app is None:
                 _app = await build_app()
+                _collect_less_often()
     return _app
+
+
+def _collect_less_often() -> None:
+    """Rows of a page are many objects without cycles, and what the process has imported stays: looking
+    through all of them again and again took a fifth of a load's time (docs/benchmarks.md)."""
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
 
 
 async def build_app(settings: Settings | None = None) -> App:

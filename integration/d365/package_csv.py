@@ -9,12 +9,13 @@ from __future__ import annotations
 import codecs
 import csv
 import itertools
+from operator import itemgetter
 from typing import TYPE_CHECKING, Protocol
 
 from integration.errors import ContractError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 _DELIMITERS = ",;\t|"
 _CHUNK = 1_000_000  # bytes
@@ -60,27 +61,35 @@ class CsvFile:
 
     def __iter__(self) -> Iterator[list[str]]:
         """The rows; empty lines are passed over."""
-        while (row := self._next()) is not None:
-            if row:
-                yield row
+        try:
+            yield from filter(None, self._rows)
+        except (csv.Error, UnicodeDecodeError) as error:
+            raise self._broken(error) from None
 
-    def records(self, most: int) -> list[dict[str, str]]:
-        """The next rows by their headers, at most so many; none at the end. A missing cell is ""."""
-        headers, width = self.headers, len(self.headers)
+    def cells(self, columns: Sequence[str], most: int) -> list[tuple[str, ...]]:
+        """These columns of the next rows, at most so many; none at the end. `columns` in capitals; a cell
+        or a column that is not there is ""."""
+        width = len(self.headers)
+        places = [self.headers.index(name) if name in self.headers else width for name in columns]
+        # An itemgetter of one place gives no tuple.
+        get = itemgetter(*places, width)
         found = []
         for row in itertools.islice(iter(self), most):
-            if len(row) < width:
-                row += [""] * (width - len(row))
-            found.append(dict(zip(headers, row, strict=False)))
+            row += [""] * (width - len(row))
+            row[width:] = [""]
+            found.append(get(row)[:-1])
         return found
 
     def _next(self) -> list[str] | None:
         try:
             return next(self._rows, None)
         except (csv.Error, UnicodeDecodeError) as error:
-            # No cause and no text: a decoding error holds the row.
-            kind = type(error).__name__
-            raise ContractError(f"no CSV after byte {self.offset}: {kind}", system="d365") from None
+            raise self._broken(error) from None
+
+    def _broken(self, error: Exception) -> ContractError:
+        """Without its text: a decoding error holds the row."""
+        kind = type(error).__name__
+        return ContractError(f"no CSV after byte {self.offset}: {kind}", system="d365")
 
     def _detect(self) -> str:
         start = self._stream.peek(4)[:4]

@@ -19,24 +19,25 @@ from integration.d365.package_csv import CsvFile
 from integration.errors import ContractError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
 
 BATCH = 2000  # rows
 _BUFFER = 1_000_000  # bytes
 
 
 async def package_rows(
-    url: str, entity: str, *, start: int = 0, batch: int = BATCH
-) -> AsyncIterator[tuple[int, list[dict[str, str]]]]:
-    """Batches of rows by header, in capitals, each with the position after it: a later `start`.
+    url: str, entity: str, columns: Sequence[str], *, start: int = 0, batch: int = BATCH
+) -> AsyncIterator[tuple[int, list[tuple[str, ...]]]]:
+    """Batches of rows, each with the position after it: a later `start`. `columns` are headers in capitals.
 
-    Values are text as F&O wrote them. Raises UrlRefused where the URL has expired, Unreachable, and
-    ContractError where the file is no package with a CSV file of that entity.
+    Values are text as F&O wrote them; one of a column that the file does not have is "". Raises
+    UrlRefused where the URL has expired, Unreachable, and ContractError where the file is no package with
+    a CSV file of that entity.
     """
     with ExitStack() as stack:
         rows = await asyncio.to_thread(_open, stack, url, entity, start)
-        while records := await asyncio.to_thread(_read, rows, batch):
-            yield rows.offset, records
+        while found := await asyncio.to_thread(_read, rows, columns, batch):
+            yield rows.offset, found
 
 
 def _open(stack: ExitStack, url: str, entity: str, start: int) -> CsvFile:
@@ -50,9 +51,9 @@ def _open(stack: ExitStack, url: str, entity: str, start: int) -> CsvFile:
         raise ContractError(f"no package: {type(error).__name__}", system="d365") from error
 
 
-def _read(rows: CsvFile, most: int) -> list[dict[str, str]]:
+def _read(rows: CsvFile, columns: Sequence[str], most: int) -> list[tuple[str, ...]]:
     try:
-        return rows.records(most)
+        return rows.cells(columns, most)
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise ContractError(f"damaged package: {type(error).__name__}", system="d365") from error
 

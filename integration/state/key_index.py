@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _HASH, _COMPANY, _NUMBER = 12, 4, 24
 _HEAD = _HASH + _COMPANY + _NUMBER
+_ALL_BITS = (1 << 64) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,7 @@ class KeyIndex:
 
 
 class KeySet:
-    """Keys that were seen, 8 bytes each and as much again."""
+    """Keys that were seen, 8 bytes each and as much again; in this process only, as Python's own hash is."""
 
     def __init__(self, expected: int = 0) -> None:
         self._mask = (1 << max(4, (expected * 2).bit_length())) - 1
@@ -112,10 +113,10 @@ class KeySet:
 
     def add(self, key: str) -> bool:
         """False where it was there already."""
-        return self._put(short_hash(key))
+        return self._put(hash(key.casefold()) & _ALL_BITS or 1)
 
     def __contains__(self, key: object) -> bool:
-        hashed = short_hash(str(key))
+        hashed = hash(str(key).casefold()) & _ALL_BITS or 1
         slot = hashed & self._mask
         while found := self._table[slot]:
             if found == hashed:

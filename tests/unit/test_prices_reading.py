@@ -33,7 +33,7 @@ from tests.unit.test_d365_support import AccessToken, settings
 from tests.unit.test_jobs_support import JobBlobs
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
 
     from integration.jobs.job import Position
 
@@ -77,8 +77,8 @@ class Packages:
         self.changed.pop(position["entity"], None)
 
     async def rows(
-        self, url: str, entity: str, *, start: int = 0
-    ) -> AsyncIterator[tuple[int, list[dict[str, str]]]]:
+        self, url: str, entity: str, columns: Sequence[str], *, start: int = 0
+    ) -> AsyncIterator[tuple[int, list[tuple[str, ...]]]]:
         kind, _, name = url.partition(" ")
         rows = self.changed.get(name, []) if kind == "changes" else await self.world.rows()
         cells = [
@@ -86,7 +86,8 @@ class Packages:
             for row in rows
         ]
         for at in range(start, len(cells), STEP):
-            yield min(at + STEP, len(cells)), cells[at : at + STEP]
+            found = [tuple(row.get(name, "") for name in columns) for row in cells[at : at + STEP]]
+            yield min(at + STEP, len(cells)), found
 
 
 class World:

@@ -8,15 +8,17 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from integration.flows.loads.findings import HINTS, KEYS, NOTES
-from integration.flows.loads.lines import all_lines, chunks, text_lines
+from integration.flows.loads.lines import all_lines, chunks, hashes_of, text_lines
 from integration.flows.loads.parts import has_time, progress, to
 from integration.flows.loads.routing import look_up, to_d365
 from integration.salesforce.soql import condition, select
 from integration.state.holds import CACHE_SECONDS
-from integration.state.key_index import KeySet, short_hash
+from integration.state.key_index import KeySet
 from integration.state.spool import Spool
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from integration.d365.filters import Filter
     from integration.flows.loads.parts import Parts
     from integration.jobs.job import Position, Progress
@@ -164,15 +166,14 @@ async def hold(parts: Parts, position: Position) -> Progress:
         return progress(following)
     keys = None
     if position["keys"]:
-        spool = parts.spool(position, KEYS)
-        keys = [short_hash(key) async for key in all_lines(spool)]
+        keys = await hashes_of(parts.spool(position, KEYS))
     await publish(parts, position, keys, version=1)
     wait = CACHE_SECONDS + parts.settings.app.batch_seconds + _MARGIN
     return progress(following, delay=wait)
 
 
 async def publish(
-    parts: Parts, position: Position, keys: list[int] | None, *, version: int
+    parts: Parts, position: Position, keys: Iterable[int] | None, *, version: int
 ) -> None:
     until = datetime.fromisoformat(position["started_at"]) + longest(parts)
     flow = parts.definition.flow.name

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from array import array
 from typing import TYPE_CHECKING, TypeVar
 
 from integration.flows.loads.findings import KEYS
 from integration.flows.loads.parts import has_time
-from integration.state.key_index import KeySet
+from integration.state.key_index import KeySet, short_hash
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
@@ -53,9 +54,18 @@ async def key_set(
     """The keys in these spools of the run."""
     keys = KeySet(expected)
     for name in names:
-        async for key in all_lines(parts.spool(position, name)):
-            keys.add(key)
+        async for body in parts.spool(position, name).stream():
+            for key in text_lines(body):
+                keys.add(key)
     return keys
+
+
+async def hashes_of(spool: Spool) -> array[int]:
+    """Of its keys, as a hold has them."""
+    found = array("Q")
+    async for body in spool.stream():
+        found.extend(map(short_hash, text_lines(body)))
+    return found
 
 
 async def keys_of(parts: Parts, position: Position) -> KeySet | None:

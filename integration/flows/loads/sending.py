@@ -7,6 +7,7 @@ get a hint, and then their flow looks before it writes.
 from __future__ import annotations
 
 import json
+from array import array
 from typing import TYPE_CHECKING
 
 from integration.d365.errors import Call, EtagConflict, RecordExists, translate
@@ -14,10 +15,9 @@ from integration.errors import IntegrationError, RecordBusy, SystemTrouble
 from integration.flows.loads.definition import header, package_table
 from integration.flows.loads.findings import SEND, SENT
 from integration.flows.loads.keys import owner, publish
-from integration.flows.loads.lines import all_lines, chunks, key_set, text_lines
+from integration.flows.loads.lines import chunks, hashes_of, key_set, text_lines
 from integration.flows.loads.parts import progress, to
 from integration.flows.loads.routing import to_d365
-from integration.state.key_index import short_hash
 from integration.telemetry import audit, log_event
 
 if TYPE_CHECKING:
@@ -40,10 +40,9 @@ async def decide(parts: Parts, position: Position) -> Progress:
     if to_d365(rows, parts.settings.volume, parts.salesforce.budget) == "odata":
         give = list(range(len(position["groups"])))
         return progress(to(position, "give", give=give, then="write_back"))
-    hashes: list[int] = []
+    hashes = array("Q")
     for number in range(len(position["groups"])):
-        spool = parts.spool(position, f"{SENT}-{number}")
-        hashes += [short_hash(key) async for key in all_lines(spool)]
+        hashes += await hashes_of(parts.spool(position, f"{SENT}-{number}"))
     await publish(parts, position, hashes, version=2)
     return progress(to(position, "send", group=0, package=None))
 
@@ -93,6 +92,9 @@ async def send(parts: Parts, position: Position) -> Progress:
 def _ended(parts: Parts, position: Position, result: ImportResult) -> Progress:
     number = position["group"]
     group = position["groups"][number]
+    if not result.begun and position.get("cancelled"):
+        group["state"] = "left"
+        return progress(to(position, "numbers", package=None), counts={"not-sent": group["rows"]})
     group.update(state="over", failed=result.failed, unknown=result.unknown)
     name, execution = parts.definition.flow.name, position["package"]["execution"]
     audit(name, f"package {group['operation']}", execution, group["columns"], rows=group["rows"])

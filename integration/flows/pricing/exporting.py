@@ -17,7 +17,7 @@ from integration.jobs.kinds import PRICES
 from integration.telemetry import log_event
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
 
     from integration.d365.package_export import ExportAdvance
     from integration.flows.pricing.order import Order
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from integration.jobs.job import Position
     from integration.state.spool import PartStore
 
-    _Batches = AsyncGenerator[tuple[int, list[dict[str, str]]], None]
+    _Batches = AsyncGenerator[tuple[int, list[tuple[str, ...]]], None]
 
 ODATA, EXPORT, CHANGES = "odata", "export", "changes"
 PRODUCTS_ENTITY, AGREEMENTS_ENTITY = "Released products V2", "Sales price agreements"
@@ -71,7 +71,7 @@ class Exporting:
         self,
         store: PartStore,
         exports: Exports,
-        rows: Callable[..., AsyncIterator[tuple[int, list[dict[str, str]]]]] = package_rows,
+        rows: Callable[..., AsyncIterator[tuple[int, list[tuple[str, ...]]]]] = package_rows,
     ) -> None:
         self._store = store
         self._exports = exports
@@ -122,11 +122,11 @@ class Exporting:
         else:
             sink = _Names(self._store, f"{position['run']}/{NAMED}", position["marks"])
         row = position["export"]["row"]
-        found = cast("_Batches", self._rows(url, run["entity"], start=row))
+        found = cast("_Batches", self._rows(url, run["entity"], sink.headers, start=row))
         async with aclosing(found) as batches:
-            async for end, records in batches:
+            async for end, rows in batches:
                 row = end
-                sink.add(records, run["company"])
+                sink.add(rows, run["company"])
                 if sink.is_full:
                     await sink.flush()
                 if not report.has_time():
@@ -173,14 +173,16 @@ def _next(position: Position) -> Position:
 class _Names:
     """The items that a change-tracked package names, as hashes."""
 
+    headers = ("ITEMNUMBER",)
+
     def __init__(self, store: PartStore, name: str, part: int) -> None:
         self._store = store
         self._name = name
         self.part = part
         self._hashes: set[int] = set()
 
-    def add(self, records: Iterable[Mapping[str, str]], company: str) -> None:
-        self._hashes |= {hash_of(record["ITEMNUMBER"].casefold()) for record in records}
+    def add(self, rows: Iterable[tuple[str, ...]], company: str) -> None:
+        self._hashes |= {hash_of(item.casefold()) for (item,) in rows}
 
     @property
     def is_full(self) -> bool:
