@@ -90,7 +90,8 @@ def _read(group: Any, problems: list[str]) -> Group | None:
 
 def _readable(group: type[BaseModel], error: ValidationError) -> list[str]:
     return [
-        f"{_setting_name(group, item['loc'])}{item['msg'].removeprefix('Value error, ')}"
+        f"{_setting_name(group, item['loc'])}"
+        + ("is not set" if item["type"] == "missing" else item["msg"].removeprefix("Value error, "))
         for item in error.errors(include_input=False, include_url=False)
     ]
 

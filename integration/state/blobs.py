@@ -75,8 +75,10 @@ class BlobState:
         except (ResourceModifiedError, ResourceExistsError) as error:
             raise StateConflict(f"{name} was changed by somebody else", system="storage") from error
         except AzureError as error:
+            # A refusal has a code, e.g. AuthorizationPermissionMismatch; its text would name the URL.
+            code = getattr(error, "error_code", None) or getattr(error, "status_code", None)
             raise Unreachable(
-                f"state {name}: {type(error).__name__}",
+                f"state {name}: {type(error).__name__}" + (f" ({code})" if code else ""),
                 system="storage",
                 reason="state-unavailable",
             ) from error
