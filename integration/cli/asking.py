@@ -24,7 +24,7 @@ def confirm(out: Output, question: str, *, yes: bool) -> None:
             "add --yes",
         )
     out.say(f"{question} [y/N]")
-    if input().strip().casefold() not in ("y", "yes"):
+    if _answer().casefold() not in ("y", "yes"):
         raise CommandFailed("nothing was changed", "run the command again when you are sure")
 
 
@@ -35,10 +35,18 @@ def reason(out: Output, why: str) -> str:
     if not _somebody_is_there():
         raise WrongUse("the audit record needs a reason", 'add --why "…"')
     out.say("Why? (kept in the audit record)")
-    given = input().strip()
+    given = _answer()
     if not given:
         raise CommandFailed("nothing was changed, because no reason was given", "give one")
     return given
+
+
+def _answer() -> str:
+    """Nothing where the input ends, as with Ctrl-D."""
+    try:
+        return input().strip()
+    except EOFError:
+        return ""
 
 
 def _somebody_is_there() -> bool:

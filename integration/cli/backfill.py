@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from integration.cli import audit, following
+from integration.cli import audit, completing, following
 from integration.cli.asking import confirm
 from integration.cli.command import command
 from integration.cli.jobs import started
@@ -72,7 +72,14 @@ def add_to(app: typer.Typer) -> None:
 
 async def backfill(
     out: Output,
-    entity: Annotated[str, typer.Argument(metavar="ENTITY", help=", ".join(ENTITIES) + ".")],
+    entity: Annotated[
+        str,
+        typer.Argument(
+            metavar="ENTITY",
+            help=", ".join(ENTITIES) + ".",
+            autocompletion=completing.one_of(*ENTITIES),
+        ),
+    ],
     since: Annotated[
         str,
         typer.Option(

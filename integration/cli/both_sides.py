@@ -14,7 +14,7 @@ from integration.cli.problems import short
 from integration.d365.business_keys import CustomerKey, InvoiceKey
 from integration.d365.filters import Filter, eq
 from integration.d365.literals import COMPANY
-from integration.errors import IntegrationError
+from integration.errors import ContractError, IntegrationError
 from integration.flows.contact_persons import ENTITY_SET as PERSONS
 from integration.flows.customers import ENTITY_SET as CUSTOMERS
 from integration.flows.invoice_assembling import FREE_TEXT_HEADERS, SALES_HEADERS
@@ -64,8 +64,13 @@ async def both_sides(app: App, hint: Hint) -> list[Side | str]:
         return [f"nothing is known of {hint.object}"]
     try:
         return await find(app, hint.key)
-    except IntegrationError as error:
-        return [f"could not be read ({short(error)})"]
+    except ContractError as error:
+        return [f"nothing can be found by the key {hint.key} ({error.reason})"]
+
+
+def _unread(system: str, error: IntegrationError) -> str:
+    """In the place of one side; it must not hide the other one."""
+    return f"{system} could not be read ({short(error)})"
 
 
 async def _account(app: App, key: str) -> list[Side | str]:
@@ -103,7 +108,8 @@ async def _customer(app: App, key: str) -> list[Side | str]:
     theirs = await _customers(app, [where])
     number = app.settings.salesforce.customer_number_field
     names = dict.fromkeys((parsed.number, f"{parsed.company}|{parsed.number}"))
-    mine = await _salesforce_rows(app, "Account", number, tuple(names), (number,), ("Name",))
+    named = " OR ".join(condition(number, "=", each) for each in names)
+    mine = await _salesforce_rows(app, "Account", named, (number,), ("Name",))
     return [*(theirs or ["no such customer in F&O"]), *(mine or ["no account in Salesforce"])]
 
 
@@ -115,14 +121,8 @@ async def _invoice(app: App, key: str) -> list[Side | str]:
     )
     where = eq(number, parsed.number) & eq(COMPANY, parsed.company)
     theirs = await _d365_rows(app, entity, where, number, ("InvoiceDate",), ())
-    query = select(
-        INVOICE,
-        ("Id", KEY),
-        where=f"{condition(KEY, '=', parsed.root)} OR {KEY} LIKE '{_like(parsed.root)}|%'",
-        limit=_MOST,
-    )
-    rows = [row async for row in app.salesforce.query(query)]
-    mine: list[Side | str] = [await _side(app, INVOICE, row, (KEY,), ()) for row in rows]
+    named = f"{condition(KEY, '=', parsed.root)} OR {KEY} LIKE '{_like(parsed.root)}|%'"
+    mine = await _salesforce_rows(app, INVOICE, named, (KEY,), ())
     return [*(theirs or ["no such invoice in F&O"]), *(mine or ["no invoice in Salesforce"])]
 
 
@@ -147,24 +147,26 @@ def _by_number(field_name: str, named: Any) -> list[Filter]:
 async def _salesforce_row(
     app: App, name: str, key: str, facts: tuple[str, ...], values: tuple[str, ...]
 ) -> tuple[Side | str, dict[str, Any]]:
-    rows = await app.salesforce.retrieve(name, [key], (*facts, *values))
-    row = rows.get(key)
-    if row is None:
-        return f"no {name} {key} in Salesforce (deleted, or out of the user's sight)", {}
-    return await _side(app, name, row, facts, values), row
+    try:
+        rows = await app.salesforce.retrieve(name, [key], (*facts, *values))
+        row = rows.get(key)
+        if row is None:
+            return f"no {name} {key} in Salesforce (deleted, or out of the user's sight)", {}
+        return await _side(app, name, row, facts, values), row
+    except IntegrationError as error:
+        return _unread("Salesforce", error), {}
 
 
 async def _salesforce_rows(
-    app: App,
-    name: str,
-    field_name: str,
-    wanted: tuple[str, ...],
-    facts: tuple[str, ...],
-    values: tuple[str, ...],
+    app: App, name: str, where: str, facts: tuple[str, ...], values: tuple[str, ...]
 ) -> list[Side | str]:
-    where = " OR ".join(condition(field_name, "=", each) for each in wanted)
-    query = select(name, ("Id", *facts, *values), where=where, limit=_MOST)
-    return [await _side(app, name, row, facts, values) async for row in app.salesforce.query(query)]
+    fields = tuple(dict.fromkeys(("Id", *facts, *values)))
+    query = select(name, fields, where=where, limit=_MOST)
+    try:
+        rows = [row async for row in app.salesforce.query(query)]
+        return [await _side(app, name, row, facts, values) for row in rows]
+    except IntegrationError as error:
+        return [_unread("Salesforce", error)]
 
 
 async def _side(
@@ -200,7 +202,11 @@ async def _d365_rows(
     values: tuple[str, ...],
 ) -> list[Side | str]:
     columns = (COMPANY, number, *facts, *values)
-    rows = [row async for row in app.d365.query(entity, filter=where, select=columns, top=_MOST)]
+    query = app.d365.query(entity, filter=where, select=columns, top=_MOST)
+    try:
+        rows = [row async for row in query]
+    except IntegrationError as error:
+        return [_unread("F&O", error)]
     return [
         Side(
             "F&O",

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections import defaultdict
+from collections import Counter, defaultdict
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from integration.cli.problems import WrongUse
+from integration.cli.problems import WrongUse, short
 from integration.connections import service_bus
-from integration.errors import ContractError
+from integration.errors import ContractError, SystemTrouble
 from integration.flows.endings import LEDGER_EVENT
 from integration.flows.engine import converge
 from integration.flows.outcomes import Failed, Skipped, Synced, WouldChange
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 HintCase = Case[Hint]
 IN_STEP = "in step"
+_UNKNOWN = "not compared: "
 _TOGETHER = 100  # records compared in one go
 
 
@@ -176,9 +177,24 @@ def state_of(outcome: Outcome) -> str:
             )
         case Skipped(reason):
             return f"would be skipped: {reason}"
+        case Failed(SystemTrouble() as error):  # says nothing of the record
+            return f"{_UNKNOWN}{short(error)}"
         case Failed(error):
             return f"would fail: {getattr(error, 'reason', 'unexpected')}"
     return "belongs to another record"
+
+
+def not_compared(now: dict[str, str]) -> Counter[str]:
+    """Why cases could not be compared, with how many."""
+    return Counter(
+        text.removeprefix(_UNKNOWN) for text in now.values() if text.startswith(_UNKNOWN)
+    )
+
+
+def is_in_step(case: HintCase, now: dict[str, str]) -> bool | None:
+    """None where nobody knows."""
+    text = now.get(case.id, _UNKNOWN)
+    return None if text.startswith(_UNKNOWN) else text == IN_STEP
 
 
 def document_of(case: HintCase, now: dict[str, str]) -> dict[str, Any]:
@@ -193,7 +209,7 @@ def document_of(case: HintCase, now: dict[str, str]) -> dict[str, Any]:
         "attempts": case.attempts,
         "replays": case.hint.replay if case.hint else 0,
         "now": now.get(case.id),
-        "in_step": now.get(case.id) == IN_STEP if case.id in now else None,
+        "in_step": is_in_step(case, now),
     }
 
 

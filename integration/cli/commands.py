@@ -31,10 +31,12 @@ _HELP = (
 )
 
 
-def build() -> TyperGroup:
+def build(*, completion: bool = True) -> TyperGroup:
+    """`completion`: with the options that install the completion of a shell."""
     app = typer.Typer(
         help=_HELP,
         no_args_is_help=True,
+        add_completion=completion,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},

@@ -13,7 +13,9 @@ from integration.cli.cases import (
     HintCase,
     chosen,
     document_of,
+    is_in_step,
     minute,
+    not_compared,
     opened_box,
     read_cases,
     states_now,
@@ -93,6 +95,10 @@ async def list_letters(
     out.line(f"{many(len(cases), 'case')} of {many(records, 'record')}")
     if done:
         out.line(f"in step by now: {done} (python -m integration dead-letters purge --resolved)")
+    for why, count in not_compared(now).items():
+        out.line(
+            f"not compared: {many(count, 'case')}, because of {why} (python -m integration doctor)"
+        )
     if check and len(cases) > _CHECKED:
         out.line(f"only the first {_CHECKED} were compared")
     return DONE
@@ -111,7 +117,7 @@ def _groups(out: Output, cases: Sequence[HintCase], now: dict[str, str]) -> None
             group.cause.system,
             group.cause.reason,
             group.count,
-            _in_step(cases, now, group.cause) if now else "",
+            _in_step(cases, now, group.cause),
             minute(group.first),
             minute(group.last),
         )
@@ -135,5 +141,7 @@ def _every(out: Output, cases: Sequence[HintCase], now: dict[str, str]) -> None:
     out.table(columns, rows)
 
 
-def _in_step(cases: Sequence[HintCase], now: dict[str, str], cause: Any) -> int:
-    return sum(now.get(case.id) == IN_STEP for case in cases if case.cause == cause)
+def _in_step(cases: Sequence[HintCase], now: dict[str, str], cause: Any) -> int | None:
+    """None where not one of them could be compared."""
+    known = [is_in_step(case, now) for case in cases if case.cause == cause]
+    return None if set(known) == {None} else known.count(True)

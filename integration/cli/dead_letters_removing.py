@@ -6,7 +6,14 @@ import typer
 
 from integration.cli import audit
 from integration.cli.asking import confirm, reason
-from integration.cli.cases import IN_STEP, chosen, opened_box, read_cases, states_now
+from integration.cli.cases import (
+    IN_STEP,
+    chosen,
+    not_compared,
+    opened_box,
+    read_cases,
+    states_now,
+)
 from integration.cli.command import command
 from integration.cli.options import Flow, Kind, Reason, System, Why, Yes
 from integration.cli.outcomes import new_run
@@ -56,6 +63,9 @@ async def purge(
         if resolved:
             now = await states_now(app, cases)
             cases = [case for case in cases if now.get(case.id) == IN_STEP]
+            for reason_, count in not_compared(now).items():
+                stay = "stays" if count == 1 else "stay"
+                out.say(f"{many(count, 'case')} {stay}, not compared because of {reason_}")
         if not cases:
             out.document({"removed": [], "locked": []})
             out.line("nothing of that kind is there")

@@ -13,12 +13,13 @@ from integration.cli import audit
 from integration.cli.asking import confirm, reason
 from integration.cli.cases import chosen, opened_box, read_cases
 from integration.cli.command import command
-from integration.cli.options import Flow, Kind, Reason, Seconds, System, Why, Yes
+from integration.cli.options import Flow, Kind, Reason, Seconds, ShowValues, System, Why, Yes
 from integration.cli.outcomes import FAILED_AGAIN, Outcomes, new_run, told
 from integration.cli.output import Column, Output, many
 from integration.cli.problems import DONE, FAILED
 from integration.cli.removing import remove
 from integration.cli.running import running_app
+from integration.cli.veil import HINT, veiled
 from integration.messaging.hints import Hint
 from integration.recovery.replay import Cause, Unit, canaries, units, waves
 
@@ -60,6 +61,7 @@ async def replay(
     why_code: Reason = "",
     system: System = "",
     kind: Kind = "",
+    show_values: ShowValues = False,
     timeout: Seconds = 300,
     yes: Yes = False,
     why: Why = "",
@@ -92,7 +94,7 @@ async def replay(
         finally:
             # What was sent is on its way, whatever happens here: its letters have done their work.
             await asyncio.shield(replaying.clear(box, letters, kept))
-    return _report(out, replaying, len(ordered), kept)
+    return _report(out, replaying, len(ordered), kept, show_values)
 
 
 def _question(ordered: Sequence[Unit[Hint]], canary: int) -> str:
@@ -174,7 +176,7 @@ def _again(unit: Unit[Hint], reply_to: str, now: datetime) -> Hint:
     )
 
 
-def _report(out: Output, replaying: _Replaying, total: int, kept: str) -> int:
+def _report(out: Output, replaying: _Replaying, total: int, kept: str, show_values: bool) -> int:
     rows = [
         {
             "object": unit.hint.object,
@@ -182,12 +184,13 @@ def _report(out: Output, replaying: _Replaying, total: int, kept: str) -> int:
             "cases": [case.id for case in unit.cases],
             "outcome": reply.outcome if reply else None,
             "reason": reply.reason if reply else None,
-            "description": reply.description if reply else None,
+            "description": veiled(reply.description, values=show_values) if reply else None,
         }
         for number, unit in enumerate(replaying.sent)
         for reply in [replaying.ends.get(number)]
     ]
-    stopped = [vars_of(cause) for cause in replaying.stopped]
+    causes = sorted(replaying.stopped, key=lambda cause: (cause.flow, cause.reason, cause.system))
+    stopped = [vars_of(cause) for cause in causes]
     out.document({"sent": len(rows), "records": rows, "stopped": stopped, "audit": kept})
     counts = Counter(told(reply) for reply in replaying.ends.values())
     out.table((Column("records", number=True), "outcome"), [(n, w) for w, n in counts.items()])
@@ -202,8 +205,10 @@ def _report(out: Output, replaying: _Replaying, total: int, kept: str) -> int:
             ],
             title=f"failed again ({len(bad)})",
         )
+        if not show_values:
+            out.line(HINT)
     left = total - len(rows)
-    for cause in replaying.stopped:
+    for cause in causes:
         out.line(f"stopped: {cause.flow} {cause.reason} fails again; correct its cause first")
     if replaying.given_up:
         out.line("not all answered in time; does the app run? (`status`)")

@@ -20,6 +20,7 @@ from integration.cli.options import ShowValues
 from integration.cli.output import Output
 from integration.cli.problems import DONE, WrongUse
 from integration.cli.running import running_app
+from integration.cli.veil import HINT, veiled
 
 if TYPE_CHECKING:
     from integration.messaging.dead_letter_box import Letter
@@ -59,7 +60,7 @@ async def show(
             "cases": [
                 {
                     **document_of(case, now),
-                    "description": case.description,
+                    "description": veiled(case.description, values=show_values),
                     "record": [
                         _side_document(side, show_values) for side in sides.get(case.record, [])
                     ],
@@ -79,6 +80,9 @@ async def show(
         for side in both:
             out.line()
             _show_side(out, side, show_values)
+    if not show_values:
+        out.line()
+        out.line(HINT)
     return DONE
 
 
@@ -98,7 +102,7 @@ def _show_one(
             ("kind", case.cause.kind),
             ("flow", case.cause.flow),
             ("reason", f"{case.cause.reason} ({case.cause.system})"),
-            ("description", case.description),
+            ("description", veiled(case.description, values=show_values)),
             ("first seen", minute(case.first)),
             ("last seen", minute(case.last)),
             ("attempts", case.attempts),

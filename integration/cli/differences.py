@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from integration.cli.output import many
 from integration.flows.orders import LINE_ITEMS
 from integration.flows.outcomes import Failed, Moved, Outcome, Skipped, Synced, WouldChange
 from integration.mapping.tables import FieldProblem
@@ -49,11 +50,11 @@ def summary(outcome: Outcome) -> str:
         case Synced():
             return "in step; nothing would be written"
         case WouldChange("create", differences):
-            return f"would be created, {len(differences)} fields"
+            return f"would be created, {many(len(differences), 'field')}"
         case WouldChange("update", differences):
-            return f"would be updated, {len(differences)} fields"
+            return f"would be updated, {many(len(differences), 'field')}"
         case WouldChange(_, differences):
-            return f"{len(differences)} fields would be written back to the source"
+            return f"{many(len(differences), 'field')} would be written back to the source"
         case Skipped(reason, detail):
             return f"would be skipped: {reason}{f' ({detail})' if detail else ''}"
         case Moved(_, key):

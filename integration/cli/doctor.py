@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import logging
+import asyncio
 import os
 from collections import Counter
-from contextlib import AsyncExitStack, contextmanager
-from dataclasses import asdict
+from contextlib import AsyncExitStack
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,18 +17,21 @@ from integration.cli.checks.settings import check_settings
 from integration.cli.command import command
 from integration.cli.output import Column, Output
 from integration.cli.problems import DONE, FAILED, WRONG_USE
+from integration.cli.settings_file import resolve_secrets
 from integration.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
 SETTINGS = "settings"
 _TRIES = 2  # of a call; the second one is for a lost connection
 _DELAY = 0.5  # seconds before it
+_FEW = 2  # rows with the same cause that are shown each
 
 
 def add_to(app: typer.Typer) -> None:
-    command(app, "doctor", examples=("doctor", "doctor --problems", "doctor --json"))(doctor)
+    examples = ("doctor", "doctor --problems", "doctor --json")
+    command(app, "doctor", examples=examples, secrets=False)(doctor)
 
 
 async def doctor(
@@ -53,7 +56,7 @@ def show(out: Output, rows: Sequence[Check], *, problems: bool = False) -> None:
     counts = Counter(row.status for row in rows)
     checks = [_member(row) for row in rows]
     out.document({"checks": checks, "counts": counts, "exit_code": exit_code(rows)})
-    shown = [row for row in rows if row.status != "ok" or not problems]
+    shown = _folded([row for row in rows if row.status != "ok"]) if problems else rows
     columns = (Column("status", whole=True), Column("area", whole=True), "check", "found")
     if shown:
         out.table(columns, [(row.status, row.area, row.name, _told(row)) for row in shown])
@@ -63,11 +66,10 @@ def show(out: Output, rows: Sequence[Check], *, problems: bool = False) -> None:
 
 async def diagnose() -> list[Check]:
     """All rows, area by area. Never raises for what is wrong with the settings or the systems."""
-    given = read_given()
-    with _silence():
-        async with AsyncExitStack() as stack:
-            probes = await _probes(given, stack)
-            return await run_probes(probes, given.broken)
+    given = read_given(await asyncio.to_thread(resolve_secrets, os.environ))
+    async with AsyncExitStack() as stack:
+        probes = await _probes(given, stack)
+        return await run_probes(probes, given.broken)
 
 
 def exit_code(rows: Sequence[Check]) -> int:
@@ -77,6 +79,20 @@ def exit_code(rows: Sequence[Check]) -> int:
     return FAILED if failed else DONE
 
 
+def _folded(rows: Sequence[Check]) -> list[Check]:
+    """One row for all that come after the same failure, so that it is not lost among them."""
+    same = Counter((row.area, row.found) for row in rows if row.status == "not checked")
+    found: list[Check] = []
+    for row in rows:
+        count = same[row.area, row.found] if row.status == "not checked" else 1
+        if count > _FEW:
+            found_ = row.found.replace("comes after", "come after")
+            row = replace(row, name=f"{count} checks", found=found_)
+        if row not in found:
+            found.append(row)
+    return found
+
+
 def _member(row: Check) -> dict[str, str]:
     data = asdict(row)
     return {key: data[key] for key in ("area", "name", "status", "found", "advice")}
@@ -84,17 +100,6 @@ def _member(row: Check) -> dict[str, str]:
 
 def _told(row: Check) -> str:
     return f"{row.found}\n→ {row.advice}" if row.advice else row.found
-
-
-@contextmanager
-def _silence() -> Iterator[None]:
-    """The rows say what is wrong; the libraries would say it again, with payloads."""
-    before = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        logging.disable(before)
 
 
 async def _probes(given: Given, stack: AsyncExitStack) -> list[Probe]:
@@ -121,7 +126,7 @@ async def _probes(given: Given, stack: AsyncExitStack) -> list[Probe]:
         return [ok("start", "the app starts with these settings")]
 
     probes = [Probe(SETTINGS, "settings", look_at_settings)]
-    if not given.problems and not given.mapping_problems:
+    if not (given.problems or given.mapping_problems or given.unresolved):
         probes.append(Probe(SETTINGS, "start", start))
     retries = CallRetries(tries=_TRIES, delay=_DELAY)
     http = await stack.enter_async_context(httpx.AsyncClient())

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from integration.cli import completing
 from integration.cli.command import command
 from integration.cli.objects import object_named
 from integration.cli.output import Column, Output
@@ -39,6 +40,7 @@ async def explain(
         typer.Argument(
             metavar="OBJECT",
             help="Account, Contact, Opportunity, Customer, SalesInvoice, FreeTextInvoice or Product.",
+            autocompletion=completing.mapped_objects,
         ),
     ],
 ) -> int:

@@ -7,7 +7,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from integration.cli.problems import DONE, FAILED, CommandFailed
+from integration.cli.veil import veiled, veiled_document
 from integration.jobs import kinds
+from integration.jobs.state import FAILURES_KEPT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -61,16 +63,20 @@ async def follow(app: App, out: Output, kind: str, job: str) -> JobState:
     return state
 
 
-def show_end(out: Output, state: JobState) -> int:
+def show_end(out: Output, state: JobState, *, show_values: bool = False) -> int:
     """The totals, and where to find what failed; the exit code."""
-    out.document({"job": document(state)})
+    out.document({"job": veiled_document(document(state), values=show_values)})
     out.facts(facts(state))
     if state.failures:
         out.line()
         out.table(
             ("key", "reason", "description"),
-            [(each["key"], each["reason"], each["description"]) for each in state.failures],
-            title=f"failed rows (the first {len(state.failures)})",
+            [
+                (each["key"], each["reason"], veiled(each["description"], values=show_values))
+                for each in state.failures
+            ],
+            title="failed rows"
+            + (f" (the first {FAILURES_KEPT})" if len(state.failures) == FAILURES_KEPT else ""),
         )
     for line in whereabouts(state):
         out.line(line)
@@ -111,7 +117,9 @@ def lasted(state: JobState) -> str:
 
 
 def counted(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)
+    return ", ".join(
+        f"{count:,} {name.replace('_', ' ')}" for name, count in counts.items() if count
+    )
 
 
 def duration(seconds: float) -> str:

@@ -32,15 +32,21 @@ The settings come from the environment, or from a file, with which the same comm
     az functionapp config appsettings list --resource-group <group> --name <app> > app.json
     python -m integration status --settings app.json
 
+What the file names counts, whatever the environment says, so that no command works half with one system
+and half with another; a note tells where they differ.
+
 References to the vault are resolved with your own sign-in (`az login`), which also opens the queues and the
 state container. Delete the file afterwards where it holds secrets. Values of records are shown with
-`--show-values` only.
+`--show-values` only; in the words of both systems, what stands in quotes is hidden too.
 
 What changes something asks first (`--yes` does not) and leaves a record in `audit/` of the state container:
 who, when, why, which records. Without a terminal nobody is asked: `--yes` is needed then, and `--why` where a
 reason is. Output is plain text there, at most 100 columns wide; progress bars are for terminals.
 
-Completion for the shell: `integration --install-completion`.
+A shell completes commands, options, objects and kinds once `integration --install-completion` was called
+(bash, zsh, fish, PowerShell) and the shell is started anew; `integration --show-completion` prints what it
+installs, to look at it first or to place it by hand. It completes the console script `integration`, not
+`python -m integration`.
 """
 
 

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from integration.cli import completing
+
 Json = Annotated[bool, typer.Option("--json", help="One JSON document instead of tables.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Shows where an error came from.")]
 SettingsFile = Annotated[
@@ -25,7 +27,12 @@ Seconds = Annotated[
     float, typer.Option("--timeout", metavar="SECONDS", help="How long outcomes are waited for.")
 ]
 Wait = Annotated[bool, typer.Option("--wait", help="Follows the job to its end.")]
-Flow = Annotated[str, typer.Option("--flow", metavar="NAME", help="Of this flow only.")]
+Flow = Annotated[
+    str,
+    typer.Option(
+        "--flow", metavar="NAME", help="Of this flow only.", autocompletion=completing.flows
+    ),
+]
 Reason = Annotated[str, typer.Option("--reason", metavar="CODE", help="With this reason only.")]
 System = Annotated[
     str, typer.Option("--system", metavar="NAME", help="Refused by this system only.")
@@ -33,6 +40,9 @@ System = Annotated[
 Kind = Annotated[
     str,
     typer.Option(
-        "--kind", metavar="KIND", help="failed, review, undecodable or ledger; otherwise all."
+        "--kind",
+        metavar="KIND",
+        help="failed, review, undecodable or ledger; otherwise all.",
+        autocompletion=completing.kinds,
     ),
 ]

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
+from integration.cli.layout import Column, table
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -23,23 +25,15 @@ if TYPE_CHECKING:
 
     from integration.cli.problems import Problem
 
+__all__ = ["WIDTH", "Column", "Output", "cell", "many", "wrapped"]
 WIDTH = 100
-_LONGEST_WORD = 30  # that a column is kept wide enough for
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """`whole` is never broken into lines; `number` stands to the right."""
-
-    title: str
-    whole: bool = False
-    number: bool = False
 
 
 class Output:
     def __init__(self, *, as_json: bool) -> None:
         self.as_json = as_json
         self.is_terminal = sys.stdout.isatty()
+        self.width = _console(sys.stdout).width if self.is_terminal else WIDTH
         self._said = False
         self._pages = 0
 
@@ -54,7 +48,7 @@ class Output:
     def line(self, text: str = "") -> None:
         """A sentence; a long one is wrapped between words."""
         if not self.as_json:
-            print(_wrapped(text))
+            print(wrapped(text, self.width))
 
     def table(
         self, columns: Sequence[str | Column], rows: Iterable[Sequence[object]], *, title: str = ""
@@ -62,13 +56,16 @@ class Output:
         if not self.as_json:
             if title:
                 self._print(title, style="bold")
-            self._print(_table(columns, rows, drawn=self.is_terminal))
+            named = [Column(each) if isinstance(each, str) else each for each in columns]
+            cells = [[cell(value) for value in row] for row in rows]
+            self._print(table(named, cells, self.width, drawn=self.is_terminal, head=True))
 
     def facts(self, pairs: Iterable[tuple[str, object]]) -> None:
         """Name and value, one below the other; those without a value are left out."""
         rows = [(name, text) for name, value in pairs if (text := cell(value))]
         if rows and not self.as_json:
-            self._print(_table(("", ""), rows, drawn=False, head=False))
+            name, value = Column("", whole=True), Column("")
+            self._print(table((name, value), rows, self.width, drawn=False, head=False))
 
     def fresh_page(self) -> None:
         """For what is shown again and again: over the last page, or below it."""
@@ -92,7 +89,8 @@ class Output:
     # Beside it
 
     def say(self, text: str) -> None:
-        print(text, file=sys.stderr, flush=True)
+        for line in text.split("\n"):
+            print(wrapped(line, self.width), file=sys.stderr, flush=True)
 
     def failed(self, problem: Problem) -> None:
         self.say(problem.text)
@@ -142,45 +140,11 @@ def cell(value: object) -> str:
     return str(value)
 
 
-def _table(
-    columns: Sequence[str | Column],
-    rows: Iterable[Sequence[object]],
-    *,
-    drawn: bool,
-    head: bool = True,
-) -> Any:
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(
-        box=box.SIMPLE_HEAD if drawn else None,
-        show_header=head,
-        pad_edge=False,
-        padding=(0, 2, 0, 0),
-        header_style="bold" if drawn else "",
-    )
-    cells = [[cell(value) for value in row] for row in rows]
-    for place, each in enumerate(columns):
-        column = Column(each) if isinstance(each, str) else each
-        words = [column.title, *(word for row in cells for word in row[place].split())]
-        table.add_column(
-            column.title,
-            justify="right" if column.number else "left",
-            no_wrap=column.whole or column.number,
-            overflow="fold",
-            min_width=min(_LONGEST_WORD, max(map(len, words))),
-        )
-    for row in cells:
-        table.add_row(*map(Text, row))
-    return table
-
-
-def _wrapped(text: str) -> str:
+def wrapped(text: str, width: int = WIDTH) -> str:
     """What stands before the first word is kept before each further line, and a little more."""
     indent = " " * (len(text) - len(text.lstrip()) + 2)
     lines = textwrap.wrap(
-        text, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False,
+        text, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False,
         drop_whitespace=True, replace_whitespace=False,
     )  # fmt: skip
     return "\n".join(lines)

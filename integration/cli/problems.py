@@ -72,7 +72,10 @@ def problem_of(error: Exception) -> Problem:
         case CommandFailed():
             return Problem(error.code, error.problem, error.step)
         case ConfigurationError():
-            step = "correct these app settings (docs/settings.md)"
+            step = (
+                "correct these app settings, in the environment or in the file of --settings"
+                " (docs/settings.md)"
+            )
             return Problem(WRONG_USE, str(error), step, error.reason)
         case IntegrationError():
             # A system has reasons of its own for what is the same kind of trouble.

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import logging
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator
 
     from integration.mapping.customisation import Customisation
     from integration.settings import Settings
@@ -19,26 +18,11 @@ async def running_app() -> AsyncIterator[App]:
     """Raises ConfigurationError with every problem of the settings."""
     from integration.wiring import build_app
 
-    # What matters is printed; the libraries' own warnings would only stand between.
-    with _silent("azure", "integration", "grpc"):
-        app = await build_app()
-        try:
-            yield app
-        finally:
-            await app.close()
-
-
-@contextmanager
-def _silent(*names: str) -> Iterator[None]:
-    loggers = [logging.getLogger(name) for name in names]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.CRITICAL)
+    app = await build_app()
     try:
-        yield
+        yield app
     finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+        await app.close()
 
 
 def configured() -> tuple[Settings, Customisation]:

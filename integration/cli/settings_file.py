@@ -9,33 +9,47 @@ from __future__ import annotations
 import json
 import os
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from integration.cli.problems import CommandFailed
+from integration.cli.problems import CommandFailed, WrongUse
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
     from pathlib import Path
 
-_REFERENCE = re.compile(r"@Microsoft\.KeyVault\(SecretUri=([^)]+)\)")
+_REFERENCE = re.compile(r"@Microsoft\.KeyVault\((.+)\)", re.IGNORECASE)
 _SAFE = re.compile(r"https://|http://(127\.0\.0\.1|localhost)[:/]")  # where a token may be sent
 _VAULT = "https://vault.azure.net/.default"
 _API = "7.4"
 _SECONDS = 20
+_RIGHTS = (
+    "have the role Key Vault Secrets User given to you, and let your address through the network rules"
+    " of the vault"
+)
+_STEPS = {  # by the status of the answer; without one there was none
+    404: "set the secret in the vault, or correct its name in the app setting",
+    None: "check the name of the vault and the network",
+}
+_FORM = "name a local.settings.json, or what `az functionapp config appsettings list` has printed"
 
 
-def use_settings(path: Path) -> None:
-    """The settings of the file count where the environment does not name them."""
+def use_settings(path: Path) -> list[str]:
+    """The settings of the file count, even where the environment names them too: half of one environment
+    and half of another would be the worst of all. Returns the names that the environment has otherwise.
+
+    Raises WrongUse.
+    """
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-        named = _values(data)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CommandFailed(
-            f"the settings file {path} cannot be used ({type(error).__name__})",
-            "name a file in the form of local.settings.sample.json",
-        ) from error
-    for name, value in named.items():
-        os.environ.setdefault(name, value)
+        named = _values(json.loads(path.read_text(encoding="utf-8-sig")))
+    except OSError as error:
+        what = f"the settings file {path} cannot be read: {error.strerror or type(error).__name__}"
+        raise WrongUse(what, _FORM) from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise WrongUse(f"{path} is not a file of app settings", _FORM) from error
+    overruled = [name for name, value in named.items() if os.environ.get(name, value) != value]
+    os.environ.update(named)
+    return overruled
 
 
 def _values(data: Any) -> dict[str, str]:
@@ -44,20 +58,66 @@ def _values(data: Any) -> dict[str, str]:
     return {str(name): str(value) for name, value in data["Values"].items()}
 
 
-def resolve_secrets(environment: MutableMapping[str, str]) -> None:
-    """Replaces each reference by its secret. Raises CommandFailed."""
+@dataclass(frozen=True, slots=True)
+class Unresolved:
+    """Why a reference could not be replaced, and what to do about it. Never with the reference itself."""
+
+    problem: str
+    step: str
+
+
+def needed_secrets(environment: MutableMapping[str, str]) -> None:
+    """Replaces each reference by its secret. Raises CommandFailed, which names all that could not be read."""
+    unresolved = resolve_secrets(environment)
+    if unresolved:
+        texts = dict.fromkeys(unresolved.values())
+        raise CommandFailed(
+            "\n  ".join(
+                f"{', '.join(name for name, each in unresolved.items() if each == why)}:"
+                f" {why.problem}"
+                for why in texts
+            ),
+            "; ".join(dict.fromkeys(why.step for why in texts)),
+        )
+
+
+def resolve_secrets(environment: MutableMapping[str, str]) -> dict[str, Unresolved]:
+    """Replaces each reference by its secret; returns those that cannot be read, by name. Blocks."""
     references = {
-        name: found[1]
+        name: reference[1]
         for name, value in environment.items()
-        if (found := _REFERENCE.fullmatch(value.strip()))
+        if (reference := _REFERENCE.fullmatch(value.strip()))
     }
-    if references:
-        token = _token()
-        for name, uri in references.items():
-            environment[name] = _secret(name, uri, token)
+    unresolved: dict[str, Unresolved] = {}
+    token: str | Unresolved | None = None
+    for name, text in references.items():
+        found = _address(text)
+        if isinstance(found, str):
+            token = token or _token()
+            found = _secret(found, token) if isinstance(token, str) else token
+        if isinstance(found, str):
+            environment[name] = found
+        else:
+            unresolved[name] = found
+    return unresolved
 
 
-def _token() -> str:
+def _address(reference: str) -> str | Unresolved:
+    """`SecretUri=…`, or `VaultName=…;SecretName=…[;SecretVersion=…]`."""
+    pairs = (part.partition("=") for part in reference.split(";"))
+    parts = {name.strip().casefold(): value.strip() for name, _, value in pairs}
+    uri = parts.get("secreturi", "")
+    if not uri and parts.get("vaultname") and parts.get("secretname"):
+        version = f"/{parts['secretversion']}" if parts.get("secretversion") else ""
+        uri = f"https://{parts['vaultname']}.vault.azure.net/secrets/{parts['secretname']}{version}"
+    if not uri:
+        return Unresolved("the reference names no secret", "correct the app setting")
+    if not _SAFE.match(uri):
+        return Unresolved("the reference is no https address", "correct the app setting")
+    return uri
+
+
+def _token() -> str | Unresolved:
     from azure.core.exceptions import AzureError
 
     from integration.identity import credential
@@ -65,17 +125,16 @@ def _token() -> str:
     try:
         return credential(None).get_token(_VAULT).token
     except AzureError as error:
-        raise CommandFailed(
-            f"the settings refer to a vault, and nobody is signed in ({type(error).__name__})",
+        return Unresolved(
+            f"a secret of the vault, and nobody is signed in who could read it"
+            f" ({type(error).__name__})",
             "run `az login`",
-        ) from error
+        )
 
 
-def _secret(name: str, uri: str, token: str) -> str:
+def _secret(uri: str, token: str) -> str | Unresolved:
     import httpx
 
-    if not _SAFE.match(uri):
-        raise CommandFailed(f"{name} refers to no https address", "correct the app setting")
     try:
         answer = httpx.get(
             uri.rstrip("/"),
@@ -87,9 +146,7 @@ def _secret(name: str, uri: str, token: str) -> str:
         return str(answer.json()["value"])
     except (httpx.HTTPError, ValueError, KeyError) as error:
         status = getattr(getattr(error, "response", None), "status_code", None)
-        raise CommandFailed(
-            f"the secret of {name} cannot be read from the vault"
-            f" ({f'status {status}' if status else type(error).__name__})",
-            "have the role Key Vault Secrets User given to you, and let your address through its network"
-            " rules",
-        ) from error
+        why = f"status {status}" if status else type(error).__name__
+        return Unresolved(
+            f"the secret cannot be read from the vault ({why})", _STEPS.get(status, _RIGHTS)
+        )

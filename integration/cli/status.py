@@ -11,7 +11,7 @@ from integration.cli.following import counted, duration
 from integration.cli.output import Column, Output
 from integration.cli.problems import DONE, FAILED, WrongUse
 from integration.cli.running import running_app
-from integration.cli.status_reading import Status, read_status
+from integration.cli.status_reading import JOBS, Status, read_status
 
 
 def add_to(app: typer.Typer) -> None:
@@ -54,6 +54,8 @@ def _show(out: Output, found: Status) -> None:
     out.line(f"{found.at:%Y-%m-%d %H:%M:%S} UTC")
     for part, why in found.unknown.items():
         out.line(f"UNKNOWN {part}: {why}")
+    if found.unknown:
+        out.line("next: python -m integration doctor")
     for name, value in found.alarms.items():
         if value:
             out.line(f"ALARM {name}: {value} (docs/runbook.md)")
@@ -62,8 +64,9 @@ def _show(out: Output, found: Status) -> None:
     if found.undecodable:
         out.line(f"{found.undecodable} dead letters of no flow")
     out.line()
-    _jobs(out, found)
-    out.line()
+    if JOBS not in found.unknown:
+        _jobs(out, found)
+        out.line()
     pairs: list[tuple[str, object]] = [
         (name, f"{_time(at)} ({_ago(at)} ago)") for name, at in found.watermarks.items()
     ]
@@ -85,25 +88,27 @@ def _flows(out: Output, found: Status) -> None:
         Column("oldest", number=True),
         *(Column(name, number=True) for name in numbers[1:]),
     )
-    rows = []
+    rows: list[tuple[object, ...]] = []
     for flow in found.flows.values():
-        if flow.objects == "job":
-            rows.append((flow.flow, flow.switch, *[""] * 7))
+        counts = (
+            flow.waiting, flow.oldest, flow.scheduled, flow.handled, flow.failed, flow.reviews,
+            flow.ledger,
+        )  # fmt: skip
+        if flow.is_job:  # has no records that wait
+            kept = (flow.failed or "", flow.reviews or "", flow.ledger or "")
+            rows.append((flow.flow, flow.switch, "", "", "", "", *kept))
             continue
-        rows.append(
-            (
-                flow.flow,
-                flow.switch,
-                str(flow.waiting),
-                duration(flow.oldest) if flow.oldest is not None else "",
-                str(flow.scheduled),
-                str(flow.handled),
-                str(flow.failed),
-                str(flow.reviews),
-                str(flow.ledger),
-            )
-        )
+        waiting, oldest, *rest = map(_count, counts)
+        if flow.oldest is not None:
+            oldest = duration(flow.oldest)
+        elif flow.waiting is not None:
+            oldest = ""
+        rows.append((flow.flow, flow.switch, waiting, oldest, *rest))
     out.table(columns, rows)
+
+
+def _count(value: float | None) -> str:
+    return "?" if value is None else f"{value:,.0f}"
 
 
 def _jobs(out: Output, found: Status) -> None:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from integration.cli import following
-from integration.cli.cases import opened_box, read_cases
+from integration.cli.cases import opened_box
 from integration.cli.problems import short
 from integration.errors import IntegrationError
 from integration.flows.catch_up_gaps import GAPS
@@ -26,22 +26,31 @@ if TYPE_CHECKING:
 
 _CATCH_UP = "catch-up/"
 _HOUR = timedelta(hours=1)
+JOB = "job"
+QUEUE, LETTERS, LEDGER, JOBS = "what waits", "dead letters", "ledger", "jobs"  # parts
 
 
 @dataclass(slots=True)
 class FlowState:
-    """`handled` in the last hour; `oldest` is the age in seconds of the oldest that is due."""
+    """`handled` in the last hour; `oldest` is the age in seconds of the oldest that is due.
+
+    A count is None where it could not be read, or where there is none: a job has no records that wait.
+    """
 
     flow: str
     objects: str
     switch: str
-    waiting: int = 0
-    scheduled: int = 0
+    waiting: int | None = None
+    scheduled: int | None = None
     oldest: float | None = None
-    handled: int = 0
-    failed: int = 0
-    reviews: int = 0
-    ledger: int = 0
+    handled: int | None = None
+    failed: int | None = None
+    reviews: int | None = None
+    ledger: int | None = None
+
+    @property
+    def is_job(self) -> bool:
+        return self.objects == JOB
 
 
 @dataclass(slots=True)
@@ -50,7 +59,7 @@ class Status:
 
     at: datetime
     flows: dict[str, FlowState]
-    undecodable: int = 0
+    undecodable: int | None = None
     jobs: list[dict[str, Any]] = field(default_factory=list)
     watermarks: dict[str, str] = field(default_factory=dict)
     alarms: dict[str, int] = field(default_factory=dict)
@@ -72,21 +81,24 @@ class Status:
 async def read_status(app: App) -> Status:
     status = Status(datetime.now(UTC), _flows(app))
     parts = {
-        "queue": _waiting(app, status),
-        "dead letters and ledger": _letters(app, status),
-        "jobs": _jobs(app, status),
-        "watermarks": _watermarks(app, status),
         "Salesforce": _calls(app, status),
         "F&O": _d365(app),
+        QUEUE: _waiting(app, status),
+        LETTERS: _letters(app, status),
+        LEDGER: _ledger(app, status),
+        JOBS: _jobs(app, status),
+        "watermarks": _watermarks(app, status),
     }
 
-    async def read(name: str, part: Awaitable[None]) -> None:
+    async def read(part: Awaitable[None]) -> str:
         try:
             await part
         except IntegrationError as error:
-            status.unknown[name] = f"{short(error)}: {error.description}"
+            return f"{short(error)}: {error.description}"
+        return ""
 
-    await asyncio.gather(*(read(name, part) for name, part in parts.items()))
+    said = await asyncio.gather(*map(read, parts.values()))
+    status.unknown = {name: why for name, why in zip(parts, said, strict=True) if why}
     return status
 
 
@@ -100,8 +112,8 @@ def _flows(app: App) -> dict[str, FlowState]:
         else:
             found[name] = FlowState(name, entry.object, entry.switch)
     settings = app.settings.app
-    found["prices"] = FlowState("prices", "job", settings.flow_prices)
-    found["payments"] = FlowState("payments", "job", settings.flow_payments)
+    found["prices"] = FlowState("prices", JOB, settings.flow_prices)
+    found["payments"] = FlowState("payments", JOB, settings.flow_payments)
     return found
 
 
@@ -111,41 +123,52 @@ async def _waiting(app: App, status: Status) -> None:
     notes, _ = await Conservation(app.state, watch).read(
         now + timedelta(seconds=watch.settled_seconds)
     )
+    report = await _document(app, WATCH_STATE)
     by_object = {(entry.source, entry.object): entry.flow.name for entry in app.entries}
+    waiting, later = Counter[str](), Counter[str]()
     for note in notes.open.values():
         flow = status.flows.get(by_object.get((note[4], note[5]), ""))
         if flow is None:
             continue
         age = now.timestamp() - note[2]
         if age < 0:
-            flow.scheduled += 1
+            later[flow.flow] += 1
         else:
-            flow.waiting += 1
+            waiting[flow.flow] += 1
             flow.oldest = max(flow.oldest or 0.0, age)
     handled = Counter({f"{source} {name}": n for (source, name), n in notes.finished.items()})
-    report = await _document(app, WATCH_STATE)
     for look in report.get("recent", ()):
         if datetime.fromisoformat(look["at"]) > now - _HOUR:
             handled.update(look["finished"])
-    for (source, name), flow_name in by_object.items():
-        status.flows[flow_name].handled += handled[f"{source} {name}"]
+    for flow in _with_records(status):
+        flow.waiting, flow.scheduled = waiting[flow.flow], later[flow.flow]
+        flow.handled = sum(
+            handled[f"{source} {name}"]
+            for (source, name), owner in by_object.items()
+            if owner == flow.flow
+        )
     status.watched_at = report.get("at")
     status.alarms = report.get("alarms", {})
 
 
+def _with_records(status: Status) -> list[FlowState]:
+    return [flow for flow in status.flows.values() if not flow.is_job]
+
+
 async def _letters(app: App, status: Status) -> None:
     async with opened_box(app) as box:
-        cases, _ = await read_cases(app, box)
-    for case in cases:
-        flow = status.flows.get(case.cause.flow)
-        if flow is None:
-            status.undecodable += 1
-        elif case.cause.kind == "ledger":
-            flow.ledger += 1
-        elif case.cause.kind == "review":
-            flow.reviews += 1
-        else:
-            flow.failed += 1
+        letters = await box.letters()
+    kinds = Counter((letter.flow, letter.kind == "review") for letter in letters)
+    for flow in status.flows.values():
+        flow.failed = kinds.pop((flow.flow, False), 0)
+        flow.reviews = kinds.pop((flow.flow, True), 0)
+    status.undecodable = kinds.total()
+
+
+async def _ledger(app: App, status: Status) -> None:
+    kept = Counter([entry.flow async for entry in app.ledger.entries()])
+    for flow in status.flows.values():
+        flow.ledger = kept[flow.flow]
 
 
 async def _jobs(app: App, status: Status) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from integration.cli import audit, differences
+from integration.cli import audit, completing, differences
 from integration.cli.asking import confirm
 from integration.cli.command import command
 from integration.cli.objects import NAMES, Records
@@ -16,6 +16,7 @@ from integration.cli.output import Column, Output, many
 from integration.cli.problems import DONE, FAILED, WrongUse
 from integration.cli.running import running_app
 from integration.cli.tables import effective
+from integration.cli.veil import HINT, veiled
 from integration.flows.engine import converge
 from integration.flows.outcomes import Failed, Outcome, Skipped
 from integration.messaging.hints import Hint
@@ -47,7 +48,9 @@ def add_to(app: typer.Typer) -> None:
 
 async def sync(
     out: Output,
-    name: Annotated[str, typer.Argument(metavar="OBJECT", help=f"{NAMES}.")],
+    name: Annotated[
+        str, typer.Argument(metavar="OBJECT", help=f"{NAMES}.", autocompletion=completing.objects)
+    ],
     ids: Annotated[
         list[str] | None,
         typer.Argument(metavar="ID", help="Salesforce ids; of F&O keys such as 'usmf|US-000123'."),
@@ -91,10 +94,12 @@ async def sync(
         if dry_run:
             return await _dry(app, out, records, refs, all_fields, show_values)
         confirm(out, f"Send {many(len(refs), 'record')} of {records.name}?", yes=yes)
-        return await _send(app, out, refs, timeout, why)
+        return await _send(app, out, refs, timeout, why, show_values)
 
 
-async def _send(app: "App", out: Output, refs: "Sequence[Ref]", timeout: float, why: str) -> int:
+async def _send(
+    app: "App", out: Output, refs: "Sequence[Ref]", timeout: float, why: str, show_values: bool
+) -> int:
     run, now = new_run(), datetime.now(UTC)
     outcomes = Outcomes(app, out, run, timeout)
     places = {outcomes.place(number): ref for number, ref in enumerate(refs)}
@@ -114,7 +119,12 @@ async def _send(app: "App", out: Output, refs: "Sequence[Ref]", timeout: float, 
             )
             for place, ref in places.items()
         )
-        replies = await outcomes.wait(places)
+        replies = {
+            place: dataclasses.replace(
+                reply, description=veiled(reply.description, values=show_values)
+            )
+            for place, reply in (await outcomes.wait(places)).items()
+        }
     finally:
         await outcomes.forget()
     ends = {ref.key: replies.get(place) for place, ref in places.items()}
@@ -128,6 +138,8 @@ async def _send(app: "App", out: Output, refs: "Sequence[Ref]", timeout: float, 
     )
     rows = [(key, told(reply), reply.description if reply else "") for key, reply in ends.items()]
     out.table((Column(refs[0].object, True), "outcome", "description"), rows)
+    if not show_values and any(description for *_, description in rows):
+        out.line(HINT)
     unanswered = [key for key, reply in ends.items() if reply is None or not reply.is_final]
     if unanswered:
         out.line(f"{len(unanswered)} have not ended in time; does the app run? (`status`)")
@@ -158,22 +170,23 @@ async def _dry(
         outcome = outcomes.get(ref.key, Skipped("not-found"))
         lines = differences.lines(tables, sources.get(ref.key), outcome)
         shown = [line for line in lines if all_fields or line.differs]
+        decision = veiled(differences.summary(outcome), values=show_values)
         documents.append(
             {
                 "key": ref.key,
-                "decision": differences.summary(outcome),
+                "decision": decision,
                 "fields": [differences.as_json(line, values=show_values) for line in shown],
             }
         )
         if number:
             out.line()
-        out.line(f"{ref.object} {ref.key}: {differences.summary(outcome)}")
+        out.line(f"{ref.object} {ref.key}: {decision}")
         if shown:
             _show(out, shown, show_values)
     out.document({"dry_run": True, "records": documents})
     if not show_values and any(each["fields"] for each in documents):
         out.line()
-        out.line("values are hidden; --show-values shows them")
+        out.line(HINT)
     return FAILED if any(isinstance(each, Failed) for each in outcomes.values()) else DONE
 
 
@@ -185,10 +198,11 @@ def _show(out: Output, lines: differences.Lines, values: bool) -> None:
             differences.shown(line.value, values=values),
             differences.shown(line.mapped, values=values)
             if line.decision != differences.PROBLEM
-            else line.mapped,
+            else veiled(line.mapped, values=values),
             differences.shown(line.current, values=values),
             line.decision,
         )
         for line in lines
     ]
-    out.table(("field", "from", "source", "mapped", "current", "decision"), rows)
+    columns = (Column("field", True), Column("from", True), "source", "mapped", "current")
+    out.table((*columns, "decision"), rows)

@@ -41,24 +41,29 @@ class Patient:
     def __init__(self, sandbox: Sandbox) -> None:
         self.sandbox = sandbox
 
-    async def examine(self, **settings: str) -> Report:
+    async def run(self, *options: str, **settings: str) -> tuple[int | None, str]:
+        """The exit code and what was printed, which is all that is said."""
         env = {**os.environ, **self.sandbox.env, **settings}
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-W", "error", "-m", "integration", "doctor", "--json",
+            sys.executable, "-W", "error", "-m", "integration", "doctor", *options,
             cwd=PROJECT, env=env, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
         output, errors = await asyncio.wait_for(process.communicate(), 60)
         assert errors.decode() == ""
+        return process.returncode, output.decode()
+
+    async def examine(self, **settings: str) -> Report:
+        code, output = await self.run("--json", **settings)
         document = json.loads(output)
-        assert document["exit_code"] == process.returncode
+        assert document["exit_code"] == code
         for row in document["checks"]:
             assert row["found"]
             assert (row["status"] != "ok") is bool(row["advice"]) or row["status"] == "not checked"
-        return Report(document["exit_code"], document["checks"], output.decode())
+        return Report(document["exit_code"], document["checks"], output)
 
-    async def put(self, system: str, route: str, body: Any) -> None:
+    async def put(self, system: str, route: str, body: Any, *, method: str = "PUT") -> None:
         url = f"{getattr(self.sandbox, system).url}/sandbox/{route}"
-        answer = await self.sandbox.http.put(url, json=body)
+        answer = await self.sandbox.http.request(method, url, json=body)
         assert answer.is_success, answer.text
 
     async def heal(self) -> None:

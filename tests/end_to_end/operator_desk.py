@@ -7,6 +7,8 @@ import contextlib
 import io
 import json
 import os
+import sys
+import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +17,15 @@ from azure.storage.blob import ContainerClient
 from integration.cli.main import main
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
+    from typing import TextIO
 
     from tests.end_to_end.world import World
+
+
+# typer sets this and removes it again while it builds a command, and a command beside it may read the
+# environment just then.
+_STEADY = {"PYDANTIC_DISABLE_PLUGINS": "1"}
 
 
 @dataclass(frozen=True)
@@ -45,7 +53,16 @@ class Operator:
 
     async def run(self, *arguments: str, **settings: str) -> Said:
         """`settings` beside those of the sandbox; an empty one is not set."""
-        return await asyncio.to_thread(self._run, arguments, settings)
+        [[said]] = await self.together([arguments], **settings)
+        return said
+
+    async def together(self, *chains: Sequence[Sequence[str]], **settings: str) -> list[list[Said]]:
+        """Chains of commands side by side, each chain on a thread of its own: most commands wait."""
+        env = {**self.world.sandbox.env, **_STEADY, **settings}
+        with _environment(env), _streams_by_thread() as run:
+            return await asyncio.gather(
+                *(asyncio.to_thread(lambda chain=chain: list(map(run, chain))) for chain in chains)
+            )
 
     async def done(self, *arguments: str, **settings: str) -> Said:
         said = await self.run(*arguments, **settings)
@@ -56,16 +73,6 @@ class Operator:
         said = await self.run(*arguments, "--json")
         assert said.code == code, (said.out, said.err)
         return said.json
-
-    def _run(self, arguments: tuple[str, ...], settings: dict[str, str]) -> Said:
-        out, err = io.StringIO(), io.StringIO()
-        with (
-            _environment({**self.world.sandbox.env, **settings}),
-            contextlib.redirect_stdout(out),
-            contextlib.redirect_stderr(err),
-        ):
-            code = main(arguments)
-        return Said(code, out.getvalue(), err.getvalue())
 
     # What the commands leave in the state container
 
@@ -105,3 +112,34 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
     finally:
         os.environ.clear()
         os.environ.update(before)
+
+
+class _ByThread(io.TextIOBase):
+    """What a thread writes goes to a text of its own, where it has one."""
+
+    def __init__(self, otherwise: TextIO) -> None:
+        self._otherwise = otherwise
+        self._mine = threading.local()
+
+    def collect(self) -> io.StringIO:
+        self._mine.text = io.StringIO()
+        return self._mine.text
+
+    def write(self, text: str) -> int:
+        return getattr(self._mine, "text", self._otherwise).write(text)
+
+    def flush(self) -> None:
+        getattr(self._mine, "text", self._otherwise).flush()
+
+
+@contextlib.contextmanager
+def _streams_by_thread() -> Iterator[Callable[[Sequence[str]], Said]]:
+    out, err = _ByThread(sys.stdout), _ByThread(sys.stderr)
+
+    def run(arguments: Sequence[str]) -> Said:
+        texts = out.collect(), err.collect()
+        code = main(arguments)
+        return Said(code, *(text.getvalue() for text in texts))
+
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        yield run

@@ -13,7 +13,7 @@ from azure.servicebus.aio import ServiceBusClient
 from integration.state.ledger import LedgerEntry, now
 from sandbox import topology
 from tests.end_to_end.operator_desk import Operator
-from tests.end_to_end.world import new_world
+from tests.end_to_end.world import DOWN, new_world
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -110,6 +110,18 @@ async def test_show_tells_the_reason_and_the_record_on_both_sides_with_links(
     [case] = (await duty.json("dead-letters", "show", key))["cases"]
     by_number = await duty.done("dead-letters", "show", case["id"], "--show-values")
     assert "Geheim GmbH" in by_number.out
+    await world.fault("d365", **DOWN)
+    half = await duty.run("dead-letters", "show", key, RETRY_CALL_DELAY="0.01")
+    assert f"{world.sandbox.salesforce.url}/lightning/r/Account/{key}/view" in half.out
+    assert "F&O could not be read (d365: unreachable)" in half.out
+    await world.change(key, events=False, BillingCountry="Germany")
+    listed = await duty.done("dead-letters", "list", "--all", RETRY_CALL_DELAY="0.01")
+    assert f"Account {key}  accounts mapping" in listed.out
+    assert "not compared: 1 case, because of d365: unreachable" in listed.out
+    assert "in step by now" not in listed.out
+    resolved = await duty.run("dead-letters", "purge", "--resolved", *YES, RETRY_CALL_DELAY="0.01")
+    assert "1 case stays, not compared because of d365: unreachable" in resolved.err
+    assert len(world.letters(key)) == 1
     nothing = await duty.run("dead-letters", "show", "001000000000000AAA")
     assert nothing.code == 2
     assert "nothing waits by the name 001000000000000AAA" in nothing.err

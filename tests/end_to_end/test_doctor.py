@@ -14,6 +14,7 @@ from tests.end_to_end.doctor_world import (
     broker_with_letters_and_plain_changes,
     broker_without_jobs,
 )
+from tests.end_to_end.golden import compare
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -59,6 +60,15 @@ async def test_a_right_sandbox_has_nothing_to_tell_and_is_left_as_it_was(patient
     assert sum(count for queue in counts for count in queue.values()) == 0
     with patient.container() as container:
         assert await asyncio.to_thread(lambda: list(container.list_blob_names())) == []
+
+
+async def test_the_pages_that_a_person_reads(patient: Patient) -> None:
+    whole, problems = await asyncio.gather(
+        patient.run(), patient.run("--problems", D365_CLIENT_SECRET="wrong")
+    )
+    assert (whole[0], problems[0]) == (0, 1)
+    compare("doctor", whole[1])
+    compare("doctor-problems", problems[1])
 
 
 async def test_ten_planted_mistakes_are_found_and_nothing_else(
@@ -200,3 +210,67 @@ async def test_what_does_not_need_a_wrong_setting_is_checked_all_the_same(
     assert report.row("Account fields")["status"] == "not checked"
     for name in ("environment", "API version", "queue changes", "container"):
         assert report.row(name)["status"] == "ok"
+
+
+async def test_a_secret_that_cannot_be_read_is_a_failure_and_the_rest_is_checked_all_the_same(
+    patient: Patient,
+) -> None:
+    """Nobody is signed in; and one reference names no secret at all."""
+    report = await patient.examine(
+        PATH="/nowhere",
+        SALESFORCE_PRIVATE_KEY="@Microsoft.KeyVault(SecretUri=https://v.vault.azure.net/secrets/a)",
+        D365_CLIENT_SECRET="@Microsoft.KeyVault(VaultName=v)",
+        BATCH_SIZE="many",
+    )
+    assert report.code == 2
+    assert {row for row in report.not_ok() if row[0] == "failed"} == {
+        ("failed", "settings", "SALESFORCE_PRIVATE_KEY"),
+        ("failed", "settings", "D365_CLIENT_SECRET"),
+        ("failed", "settings", "BATCH_SIZE"),
+    }
+    assert report.row("SALESFORCE_PRIVATE_KEY")["advice"] == "run `az login`"
+    assert report.row("D365_CLIENT_SECRET")["found"] == "the reference names no secret"
+    signs = [row for row in report.rows if row["name"] == "sign-in"]
+    assert [row["found"] for row in signs] == [
+        "needs SALESFORCE_PRIVATE_KEY",
+        "needs D365_CLIENT_SECRET",
+    ]
+    for name in ("flows", "webhook", "schedules", "queue changes", "dead letters", "container"):
+        assert report.row(name)["status"] == "ok"
+    assert "vault.azure.net" not in report.output
+
+
+async def test_a_token_for_another_address_is_a_failure_of_the_environment(
+    patient: Patient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F&O answers 401 to a token that is for another host than its own (F&O contract 1.2)."""
+    authenticator = patient.sandbox.d365.authenticator
+    session = authenticator.session
+
+    def moved(authorization: str, base_url: str, own_url: str | None) -> object:
+        return session(authorization, "https://new.operations.test", "https://new.operations.test")
+
+    monkeypatch.setattr(authenticator, "session", moved)
+    report = await patient.examine()
+    assert {row for row in report.not_ok() if row[0] == "failed"} == {
+        ("failed", "F&O", "environment")
+    }
+    assert report.row("environment")["found"].startswith("refuses the token of application")
+    assert report.row("companies")["status"] == "not checked"
+
+
+async def test_a_throttled_system_fails_what_it_was_asked_for_and_nothing_else(
+    patient: Patient,
+) -> None:
+    refused = {"match": {"path": "CustomersV3"}, "status": 429, "body": {}, "count": None}
+    await patient.put("d365", "faults", refused, method="POST")
+    limit = [{"errorCode": "REQUEST_LIMIT_EXCEEDED", "message": "TotalRequests Limit exceeded."}]
+    refused = {"match": {"path": "Pricebook2/describe"}, "status": 403, "body": limit}
+    await patient.put("salesforce", "faults", {**refused, "count": None}, method="POST")
+    report = await patient.examine()
+    assert report.not_ok() == {
+        ("failed", "F&O", "customer numbers"),
+        ("failed", "Salesforce", "Pricebook2 fields"),
+    }
+    assert "wait" in report.row("customer numbers")["advice"]
+    assert "wait" in report.row("Pricebook2 fields")["advice"]

@@ -5,12 +5,8 @@ import io
 import json
 import os
 import re
-import stat
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +18,11 @@ from integration.cli.main import main
 from integration.cli.manual import commands, examples
 from integration.cli.output import WIDTH, Column, Output
 from integration.cli.problems import CommandFailed, WrongUse, problem_of
-from integration.cli.settings_file import resolve_secrets, use_settings
 from integration.errors import ConfigurationError, Throttled
 
 ROOT = Path(__file__).parents[2]
-PAGES = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md"]
+FOREIGN = {".venv", "node_modules", ".git", ".sandbox"}
+PAGES = sorted(page for page in ROOT.rglob("*.md") if not FOREIGN & set(page.parts))
 
 
 def said(*arguments: str) -> tuple[int, str, str]:
@@ -102,12 +98,13 @@ class Terminal(io.StringIO):
 
 
 @pytest.mark.parametrize(
-    ("answer", "goes_on"), [("y", True), ("Yes", True), ("", False), ("n", False)]
+    ("answer", "goes_on"),
+    [("y\n", True), ("Yes\n", True), ("\n", False), ("n\n", False), ("", False)],
 )
 def test_at_a_terminal_only_a_yes_goes_on(
     monkeypatch: pytest.MonkeyPatch, answer: str, goes_on: bool
 ) -> None:
-    monkeypatch.setattr(sys, "stdin", Terminal(f"{answer}\n"))
+    monkeypatch.setattr(sys, "stdin", Terminal(answer))
     monkeypatch.setattr(sys, "stderr", Terminal())
     expected = (
         contextlib.nullcontext() if goes_on else pytest.raises(CommandFailed, match="nothing")
@@ -159,8 +156,8 @@ def test_shared_options_may_stand_before_the_command_too(tmp_path: Path) -> None
         ["limits", "--json", "--settings", str(missing)],
     ):
         code, out, _ = said(*arguments)
-        assert code == 1
-        assert "local.settings.sample.json" in json.loads(out)["error"]["next"]
+        assert code == 2
+        assert "local.settings.json" in json.loads(out)["error"]["next"]
 
 
 def test_every_command_has_a_help_text_with_examples_that_fits() -> None:
@@ -251,6 +248,9 @@ def test_the_shell_completes_commands_and_options() -> None:
     for words, expected in (
         ("integration dead-", "dead-letters"),
         ("integration sync --dr", "--dry-run"),
+        ("integration explain op", "opportunity"),
+        ("integration backfill pa", "payments"),
+        ("integration dead-letters list --kind un", "undecodable"),
     ):
         result = run(
             code,
@@ -259,82 +259,36 @@ def test_the_shell_completes_commands_and_options() -> None:
             COMP_CWORD=str(len(words.split()) - 1),
         )
         assert expected in result.stdout, result.stderr
+    shown = run(code.replace("main()", "main(['--show-completion', 'bash'])"))
+    assert "complete -o default -F _integration_completion integration" in shown.stdout
 
 
-# Settings
+def test_what_is_no_command_of_its_own_cannot_be_completed_and_says_so() -> None:
+    code, out, err = said("--install-completion")
+    assert (code, out) == (2, "")
+    assert "`integration --install-completion`" in err
+    assert "--install-completion" not in said("--help")[1]
 
 
-def test_settings_come_from_either_form_of_file_and_the_environment_wins(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    local, listed = tmp_path / "local.json", tmp_path / "listed.json"
-    local.write_text(json.dumps({"Values": {"CLI_TEST_A": "1", "CLI_TEST_B": "1"}}))
-    listed.write_text(
-        json.dumps(
-            [{"name": f"CLI_TEST_{name}", "value": "2", "slotSetting": False} for name in "BC"]
-        )
-    )
-    monkeypatch.setenv("CLI_TEST_A", "given")
-    for name in ("CLI_TEST_B", "CLI_TEST_C"):
-        monkeypatch.setenv(name, "")
-        monkeypatch.delenv(name)
-    use_settings(local)
-    use_settings(listed)
-    assert [os.environ[f"CLI_TEST_{name}"] for name in "ABC"] == ["given", "1", "2"]
+def test_a_reader_that_has_enough_ends_a_command_quietly() -> None:
+    many = "import sys; from integration.cli.output import Output; out = Output(as_json=False)\n"
+    many += "for _ in range(20_000): out.line('a line')"
+    code = f"from integration.cli import main\nmain._main = lambda _: exec({many!r})\n"
+    process = subprocess.Popen(
+        [sys.executable, "-c", f"{code}\nimport sys; sys.exit(main.main([]))"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT,
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert process.stderr is not None
+    assert process.stdout.readline() == b"a line\n"
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    process.stderr.close()
+    assert process.wait(20) == 1
 
 
-class Vault(BaseHTTPRequestHandler):
-    def do_GET(self) -> None:
-        allowed = self.headers["Authorization"] == "Bearer person"
-        found = self.path.startswith("/secrets/private-key?api-version=")
-        body = json.dumps({"value": "the key"} if allowed and found else {}).encode()
-        self.send_response(200 if allowed and found else 403)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Silent."""
-
-
-@pytest.fixture
-def vault() -> Iterator[str]:
-    with HTTPServer(("127.0.0.1", 0), Vault) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
-
-
-@pytest.fixture
-def signed_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An `az` that answers as after `az login`."""
-    script = tmp_path / "az"
-    token = {"accessToken": "person", "expiresOn": "2099-01-01 00:00:00.000000"}
-    script.write_text(f"#!/bin/sh\necho '{json.dumps(token)}'\n")
-    script.chmod(script.stat().st_mode | stat.S_IEXEC)
-    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    monkeypatch.delenv("IDENTITY_ENDPOINT", raising=False)
-    monkeypatch.delenv("MSI_ENDPOINT", raising=False)
-
-
-@pytest.mark.usefixtures("signed_in")
-def test_a_reference_to_the_vault_is_read_with_the_sign_in_of_the_person(vault: str) -> None:
-    settings = {
-        "KEY": f"@Microsoft.KeyVault(SecretUri={vault}/secrets/private-key)",
-        "PLAIN": "as it is",
-    }
-    resolve_secrets(settings)
-    assert settings == {"KEY": "the key", "PLAIN": "as it is"}
-    with pytest.raises(CommandFailed, match="OTHER cannot be read from the vault"):
-        resolve_secrets({"OTHER": f"@Microsoft.KeyVault(SecretUri={vault}/secrets/other)"})
-    with pytest.raises(CommandFailed, match="no https address"):
-        resolve_secrets({"X": "@Microsoft.KeyVault(SecretUri=http://vault.example/secrets/x)"})
-
-
-def test_whoever_is_not_signed_in_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", "/nowhere")
-    monkeypatch.delenv("IDENTITY_ENDPOINT", raising=False)
-    with pytest.raises(CommandFailed, match="az login"):
-        resolve_secrets({"X": "@Microsoft.KeyVault(SecretUri=https://v.vault.azure.net/secrets/x)"})
+def test_letters_that_a_terminal_does_not_know_are_replaced() -> None:
+    code = "from integration.cli.main import main; import sys; sys.exit(main(['explain', '→']))"
+    result = run(code, PYTHONIOENCODING="ascii")
+    assert result.returncode == 2
+    assert "there is no object ?" in result.stderr

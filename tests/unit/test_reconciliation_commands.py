@@ -1,7 +1,5 @@
 """The command line: what a person reads when something is wrong, and the timer."""
 
-import json
-import os
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -110,21 +108,8 @@ def test_a_settings_file_that_is_none_is_named(
     path = tmp_path / "local.settings.json"
     if text is not None:
         path.write_text(text)
-    assert main(["--settings", str(path), "reconcile"]) == 1
-    assert "local.settings.sample.json" in capsys.readouterr().err
-
-
-def test_the_environment_counts_before_the_settings_file(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    path = tmp_path / "local.settings.json"
-    path.write_text(json.dumps({"Values": {"RECONCILE_PAGE": "7", "RECONCILE_SWEEP": "9"}}))
-    monkeypatch.setenv("RECONCILE_PAGE", "5")
-    monkeypatch.setenv("RECONCILE_SWEEP", "")  # so that the test leaves nothing behind
-    monkeypatch.delenv("RECONCILE_SWEEP")
-    use(monkeypatch, Jobs())
-    assert main(["--settings", str(path), "reconcile"]) == 0
-    assert (os.environ["RECONCILE_PAGE"], os.environ["RECONCILE_SWEEP"]) == ("5", "9")
+    assert main(["--settings", str(path), "reconcile"]) == 2
+    assert "next: name a local.settings.json" in capsys.readouterr().err
 
 
 def test_proposals_never_overwrite_a_file(

@@ -21,6 +21,9 @@ from integration.settings import Settings, load_settings
 from integration.wiring import read_customisation
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from integration.cli.settings_file import Unresolved
     from integration.settings.base import Group
 
 MAPPING_FILE = "MAPPING_FILE"
@@ -31,33 +34,39 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """`problems` of the settings and of the mapping file, one sentence each; `broken` names of settings."""
+    """`problems` of the settings and of the mapping file, one sentence each; `broken` names of settings.
+
+    `unresolved` are settings that refer to a secret of the vault which could not be read.
+    """
 
     settings: Settings
     customisation: Customisation
     problems: list[str] = field(default_factory=list)
     mapping_problems: list[str] = field(default_factory=list)
+    unresolved: Mapping[str, Unresolved] = field(default_factory=dict)
 
     @property
     def broken(self) -> frozenset[str]:
-        names = {problem.partition(":")[0] for problem in self.problems}
+        names = {problem.partition(":")[0] for problem in self.problems} | set(self.unresolved)
         names |= {MAPPING_FILE} if self.mapping_problems else set()
         return frozenset(name for name in names if _NAME.fullmatch(name))
 
 
-def read_given() -> Given:
+def read_given(unresolved: Mapping[str, Unresolved] | None = None) -> Given:
+    unresolved = unresolved or {}
     problems: list[str] = []
     try:
         settings = load_settings()
     except ConfigurationError as error:
-        problems = error.problems
+        # Of these it is known better what is wrong.
+        problems = [text for text in error.problems if text.partition(":")[0] not in unresolved]
         settings = _usable()
     try:
         customisation = read_customisation(settings.app.mapping_file)
         _fit(settings, customisation)
     except ConfigurationError as error:
-        return Given(settings, Customisation(), problems, error.problems)
-    return Given(settings, customisation, problems)
+        return Given(settings, Customisation(), problems, error.problems, unresolved)
+    return Given(settings, customisation, problems, [], unresolved)
 
 
 def _fit(settings: Settings, customisation: Customisation) -> None:

@@ -31,9 +31,9 @@ def check_settings(given: Given, environment: Mapping[str, str]) -> list[Check]:
 
 
 def _problems(given: Given) -> list[Check]:
-    if not given.problems:
+    if not given.problems and not given.unresolved:
         return [ok("app settings", "complete")]
-    rows = []
+    rows = [failed(name, why.problem, why.step) for name, why in given.unresolved.items()]
     for problem in given.problems:
         name, sign, text = problem.partition(": ")
         named = bool(sign) and name in given.broken
