@@ -25,7 +25,7 @@ _PEOPLE = (
 
 class ContactScene(Scene):
     title = "contacts"
-    trigger = "JSON events of Salesforce"
+    trigger = "Salesforce JSON events"
     flows = ("contacts",)
 
     def __init__(self, stage: Stage) -> None:

@@ -15,7 +15,7 @@ _NOT_RELEASED = "NOT-RELEASED"
 
 class OrderScene(Scene):
     title = "orders"
-    trigger = "JSON events of Salesforce"
+    trigger = "Salesforce JSON events"
     flows = ("orders",)
 
     def __init__(self, stage: Stage) -> None:

@@ -25,7 +25,7 @@ def flows(scenes: Sequence[Scene]) -> Table:
     table.add_column("trigger", no_wrap=True)
     for heading in (
         "records", "synced", "skipped", "review", "dead\nletter", "ledger", "tried\nagain",
-        "calls of\nSF+F&O", "slow-\nest (s)", "verified",
+        "calls of\nSF+F&O", "slow-\nest (s)", "right",
     ):  # fmt: skip
         table.add_column(heading, justify="right", no_wrap=True)
     for scene in scenes:

@@ -24,7 +24,7 @@ class VolumeScene(Scene):
     """A back-fill of accounts nobody was told of, two of them wrong; hundreds of new products."""
 
     title = "volume"
-    trigger = "backfill, timer sync_prices"
+    trigger = "backfill, sync_prices"
 
     def __init__(self, stage: Stage) -> None:
         super().__init__(stage)

@@ -33,7 +33,7 @@ SEND, SENT, BACK, FOUND, LOOK, HINTS, FAILED, ALIKE, DOUBTFUL, KEYS, INDEX, NOTE
     "notes",
 )  # fmt: skip
 _FOREIGN = "-failures"  # spools of the package import
-_FULL = 10_000  # entries kept in memory before they are written
+_FULL = 20_000  # entries kept in memory before they are written
 
 
 def spool_of(store: PartStore, position: Position, name: str) -> Spool:

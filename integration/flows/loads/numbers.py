@@ -74,7 +74,11 @@ async def numbers(parts: Parts, position: Position) -> Progress:
     else:
         done = await _by_name(parts, position, back, found)
     await found.save()
-    return progress(to(position, "missing", lists=groups) if done else position, found)
+    if not done:
+        return progress(position, found)
+    if position.get("found") == rows:
+        return progress(to(position, "moved"), found)
+    return progress(to(position, "missing", lists=groups), found)
 
 
 async def _by_name(parts: Parts, position: Position, back: _NumbersBack, found: Findings) -> bool:
@@ -125,6 +129,7 @@ class _NumbersBack:
                 found.hint(key)  # read twice, or there are two: the flow knows
                 continue
             found.line(FOUND, key)
+            found.position["found"] = found.position.get("found", 0) + 1
             found.counts["created"] += 1
             found.back(key, self._definition.back_value(row))
             if not self._definition.back_is_number:
