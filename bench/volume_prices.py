@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from bench.accounts import salesforce_token
 from bench.children import Child, run_child
 from bench.result import Row
-from bench.volume_rows import calls_row, cpu_rows, memory_row
+from bench.volume_rows import PEAK_GROWTH, calls_row, cpu_rows, memory_row
 from bench.volume_run import Run, volume_sandbox
 from integration.jobs.kinds import PRICES
 from integration.state.blobs import BlobState
@@ -208,7 +208,7 @@ def _rows(agreements: int, found: Measured) -> list[Row]:
         rows += [
             calls_row(f"{what}, in {route}", run, PROMISE_CALLS),
             Row("… time", f"{run.seconds:.0f} s"),
-            memory_row(run, tenth, f"{agreements // 10:,} rows"),
+            memory_row(run, tenth, f"{agreements // 10:,} rows", most=PEAK_GROWTH),
             *cpu_rows(run, tenth, parts.apart, parts.floor, agreements),
         ]
     own, simple = found.upserts.app, found.upserts.simple

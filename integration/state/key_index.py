@@ -113,36 +113,40 @@ class KeySet:
 
     def add(self, key: str) -> bool:
         """False where it was there already."""
-        return self._put(hash(key.casefold()) & _ALL_BITS or 1)
-
-    def __contains__(self, key: object) -> bool:
-        hashed = hash(str(key).casefold()) & _ALL_BITS or 1
-        slot = hashed & self._mask
-        while found := self._table[slot]:
-            if found == hashed:
-                return True
-            slot = (slot + 1) & self._mask
-        return False
-
-    def _put(self, hashed: int) -> bool:
-        slot, table = hashed & self._mask, self._table
+        hashed = hash(key.casefold()) & _ALL_BITS or 1
+        table, mask = self._table, self._mask
+        slot = hashed & mask
         while found := table[slot]:
             if found == hashed:
                 return False
-            slot = (slot + 1) & self._mask
+            slot = (slot + 1) & mask
         table[slot] = hashed
         self.count += 1
-        if self.count * 2 > self._mask:
+        if self.count * 2 > mask:
             self._grow()
         return True
 
+    def __contains__(self, key: object) -> bool:
+        if not self.count:
+            return False
+        hashed = hash(str(key).casefold()) & _ALL_BITS or 1
+        table, mask = self._table, self._mask
+        slot = hashed & mask
+        while found := table[slot]:
+            if found == hashed:
+                return True
+            slot = (slot + 1) & mask
+        return False
+
     def _grow(self) -> None:
-        old, self.count = self._table, 0
-        self._mask = self._mask * 2 + 1
-        self._table = array("Q", bytes(8 * (self._mask + 1)))
-        for hashed in old:
-            if hashed:
-                self._put(hashed)
+        old = self._table
+        self._mask = mask = self._mask * 2 + 1
+        self._table = table = array("Q", bytes(8 * (mask + 1)))
+        for hashed in filter(None, old):
+            slot = hashed & mask
+            while table[slot]:
+                slot = (slot + 1) & mask
+            table[slot] = hashed
 
 
 def short_hash(key: str) -> int:

@@ -109,12 +109,15 @@ class Findings:
 
     def back(self, key: str, number: str) -> None:
         """The number is to be written to Salesforce."""
+        self.backs([(key, number)])
+
+    def backs(self, numbered: Sequence[tuple[str, str]]) -> None:
         if self._dry:
-            self.counts["would-write-back"] += 1
+            self.counts["would-write-back"] += len(numbered)
             return
-        self._backs.append((key, number))
-        self.position["backs"] += 1
-        self._size += 1
+        self._backs += numbered
+        self.position["backs"] += len(numbered)
+        self._size += len(numbered)
 
     def fail(self, key: str, error: IntegrationError) -> None:
         """It ends as a dead letter."""
@@ -130,8 +133,12 @@ class Findings:
         self.line(LOOK, key)
 
     def line(self, name: str, text: str) -> None:
-        self._lines.setdefault(name, []).append(text)
-        self._size += 1
+        self.lines(name, [text])
+
+    def lines(self, name: str, texts: Sequence[str]) -> None:
+        if texts:
+            self._lines.setdefault(name, []).extend(texts)
+            self._size += len(texts)
 
     async def put(self, name: str, body: bytes) -> None:
         """A part made elsewhere."""

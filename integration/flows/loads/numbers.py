@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from integration.d365.filters import eq, ne
 from integration.d365.literals import COMPANY
 from integration.errors import IntegrationError, SystemTrouble
-from integration.flows.loads.findings import BACK, FOUND, SENT
+from integration.flows.loads.findings import BACK, FOUND, HINTS, SENT
 from integration.flows.loads.keys import target_rows
 from integration.flows.loads.lines import chunks, key_set, keys_of, text_lines
 from integration.flows.loads.pages import next_page
@@ -120,20 +120,24 @@ class _NumbersBack:
         )
 
     def take(self, rows: Iterable[Record], found: Findings) -> None:
+        id_field, sent, add = self._definition.id_field, self._sent, self._seen.add
+        numbered: list[tuple[str, str]] = []
         for row in rows:
-            carried = row.get(self._definition.id_field)
-            if not isinstance(carried, str) or carried not in self._sent:
+            carried = row.get(id_field)
+            if not isinstance(carried, str) or carried not in sent:
                 continue
             key = to_18(carried)  # F&O may have changed its case
-            if not self._seen.add(key):
+            if add(key):
+                numbered.append((key, self._definition.back_value(row)))
+            else:
                 found.hint(key)  # read twice, or there are two: the flow knows
-                continue
-            found.line(FOUND, key)
-            found.position["found"] = found.position.get("found", 0) + 1
-            found.counts["created"] += 1
-            found.back(key, self._definition.back_value(row))
-            if not self._definition.back_is_number:
-                found.hint(key)
+        keys = [key for key, _ in numbered]
+        found.lines(FOUND, keys)
+        found.backs(numbered)
+        if not self._definition.back_is_number:
+            found.lines(HINTS, keys)
+        found.counts["created"] += len(keys)
+        found.position["found"] = found.position.get("found", 0) + len(keys)
 
 
 async def missing(parts: Parts, position: Position) -> Progress:
