@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from integration.messaging.hints import Hint
 
 COALESCED = "coalesced"
+_WINDOWS = 4
 
 
 @dataclass(slots=True)
@@ -41,7 +42,7 @@ class Batcher:
         window: float,
         size: int,
     ) -> None:
-        """`window` in seconds; `size` is the most keys of one batch."""
+        """`window` in seconds, up to four of them in a burst; `size` is the most keys of one batch."""
         self._run = run
         self._window = window
         self._size = size
@@ -60,7 +61,12 @@ class Batcher:
         return await answer
 
     async def _collect(self) -> None:
-        await asyncio.sleep(self._window)
+        """One window; while a burst goes on some more, so that a busy process does not split it."""
+        for _ in range(_WINDOWS):
+            waiting = len(self._waiting)
+            await asyncio.sleep(self._window)
+            if not waiting < len(self._waiting) < self._size:
+                break
         self._collecting = False
         self._dispatch()
 

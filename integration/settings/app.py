@@ -19,7 +19,7 @@ class AppSettings(Buckets, StockLimit):
         ge=0,
         le=1000,
         validation_alias="BATCH_WINDOW_MS",
-        description="ms for which hints are collected into a batch",
+        description="ms for which hints are collected into a batch; in a burst up to four times as long",
     )
     batch_seconds: float = Field(
         60, gt=0, validation_alias="BATCH_SECONDS", description="deadline of a batch, s"

@@ -82,6 +82,16 @@ async def test_what_comes_together_is_one_batch(batcher: Batcher, handler: Handl
     assert handler.batches == [("accounts", dict.fromkeys("abc", "bucket-000"))]
 
 
+async def test_a_burst_that_comes_slowly_is_one_batch_up_to_four_windows(handler: Handler) -> None:
+    batcher = Batcher(handler, window=0.4, size=100)
+    deliveries = []
+    for number in range(9):  # one in each half window, the last ones after the fourth
+        deliveries.append(asyncio.create_task(batcher.submit("accounts", "00", hint(str(number)))))
+        await asyncio.sleep(0.2)
+    assert await asyncio.gather(*deliveries) == [DONE] * 9
+    assert len(handler.batches) <= 3  # one window each would have made five
+
+
 async def test_several_idle_buckets_share_a_batch(batcher: Batcher, handler: Handler) -> None:
     await asyncio.gather(
         batcher.submit("accounts", "bucket-000", hint("a")),
