@@ -149,7 +149,7 @@ class StandIn:
             return False
         if fault.status is None:
             return True
-        await _drain(receive)
+        await body_of(receive)
         text = fault.body if isinstance(fault.body, str) else json.dumps(fault.body)
         kind = "text/html" if text.startswith("<") else "application/json"
         await _answer(send, fault.status, text.encode(), {"content-type": kind, **fault.headers})
@@ -164,7 +164,7 @@ class StandIn:
             body: Any = {"total": control.calls.total(), "by_operation": dict(control.calls)}
         elif path == "/sandbox/faults":
             if method == "POST":
-                given = json.loads(await _drain(receive))
+                given = json.loads(await body_of(receive))
                 rows = given if isinstance(given, list) else [given]
                 control.faults.extend(Fault.from_json(row) for row in rows)
             elif method == "DELETE":
@@ -172,7 +172,7 @@ class StandIn:
             body = [fault.to_json() for fault in control.faults]
         elif path == "/sandbox/latency":
             if method == "PUT":
-                given = json.loads(await _drain(receive))
+                given = json.loads(await body_of(receive))
                 control.per_call_ms = float(given.get("per_call_ms", 0))
                 control.per_operation_ms = float(given.get("per_operation_ms", 0))
             body = {
@@ -185,7 +185,8 @@ class StandIn:
         return True
 
 
-async def _drain(receive: Receive) -> bytes:
+async def body_of(receive: Receive) -> bytes:
+    """The whole body of a request."""
     chunks = []
     while True:
         message = await receive()

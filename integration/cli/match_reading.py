@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from integration.cli.problems import CommandFailed
 from integration.d365.filters import eq
+from integration.d365.literals import COMPANY
 from integration.flows.account_matching import OpenAccount, OpenCustomer
-from integration.flows.customers import COMPANY, ENTITY_SET, NUMBER
+from integration.flows.customers import ENTITY_SET, NUMBER
 from integration.flows.sources import available_fields
 from integration.mapping.accounts import account_mapping
 from integration.mapping.tables import FieldProblem

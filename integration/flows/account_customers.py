@@ -9,13 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from integration.d365.filters import eq
+from integration.d365.literals import COMPANY
 from integration.errors import (
     IntegrationError,
     RecordBusy,
     RecordNeedsReview,
     RecordRejected,
 )
-from integration.flows.customers import COMPANY, ENTITY_SET, NUMBER, Customer
+from integration.flows.customers import ENTITY_SET, NUMBER, Customer
 from integration.flows.engine import CUSTOMER_ENSURED, converge
 from integration.flows.outcomes import Failed, Moved, Outcome, Skipped
 from integration.flows.reading import rows_matching

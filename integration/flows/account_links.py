@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 from integration.d365.business_keys import same_text
 from integration.d365.filters import eq
+from integration.d365.literals import COMPANY
 from integration.errors import RecordNeedsReview
-from integration.flows.customers import COMPANY, ENTITY_SET, NUMBER, Customer
+from integration.flows.customers import ENTITY_SET, NUMBER, Customer
 from integration.flows.reading import rows_matching
 from integration.salesforce.soql import in_list, select
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from integration.d365.literals import COMPANY
 from integration.errors import RecordNeedsReview
 from integration.flows.account_links import ACCOUNT
 from integration.flows.creating import RecordWriter, Target
-from integration.flows.customers import COMPANY, ENTITY_SET, NUMBER
+from integration.flows.customers import ENTITY_SET, NUMBER
 from integration.flows.flow import Write
 from integration.salesforce.errors import DuplicateRecord
 from integration.telemetry import audit

@@ -11,8 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from integration.d365.literals import COMPANY
 from integration.errors import RecordNeedsReview, SystemName
-from integration.flows.customers import COMPANY, NUMBER, Customer, Customers, Match, Sought
+from integration.flows.customers import NUMBER, Customer, Customers, Match, Sought
 from integration.flows.flow import Flow, Write
 from integration.flows.gone.adopting import AdoptedCustomers
 from integration.flows.gone.holders import watched_of_customers

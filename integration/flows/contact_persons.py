@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from integration.d365.filters import eq
+from integration.d365.literals import COMPANY
 from integration.d365.values import etag_of
 from integration.errors import ContractError, IntegrationError, RecordBusy, RecordRejected
 from integration.flows.contact_duplicates import COMPARED, PARTY, alike_filter, are_alike
 from integration.flows.creating import RecordWriter, Target
-from integration.flows.customers import COMPANY
 from integration.flows.outcomes import Skipped
-from integration.flows.reading import rows_matching
+from integration.flows.reading import key_of, rows_matching
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -42,10 +42,7 @@ class Person:
 
     @classmethod
     def of(cls, row: Record) -> Person:
-        number, company = row.get(NUMBER), row.get(COMPANY)
-        if not isinstance(number, str) or not isinstance(company, str):
-            raise ContractError(f"{ENTITY_SET}: a row without its key", system="d365")
-        return cls(company.lower(), number, row)
+        return cls(*key_of(row, ENTITY_SET, NUMBER), row)
 
     def __str__(self) -> str:
         return f"contact person {self.number} in {self.company}"

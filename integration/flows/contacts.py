@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
+from integration.d365.literals import COMPANY
 from integration.errors import RecordNeedsReview
 from integration.flows.account_customers import AccountCustomers
 from integration.flows.contact_duplicates import PARTY, doubles_within
@@ -24,7 +25,6 @@ from integration.flows.contact_persons import (
     SoughtPerson,
     party_of,
 )
-from integration.flows.customers import COMPANY
 from integration.flows.flow import Flow, Write
 from integration.flows.gone.adopting import AdoptedPersons
 from integration.flows.gone.families import MergedCustomers, beside_merged

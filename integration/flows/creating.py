@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 from integration.d365.batch import Operation, OperationResult
 from integration.d365.errors import RecordExists
 from integration.d365.literals import Key
-from integration.deadline import call_timeout
 from integration.errors import (
     ContractError,
     CreatePending,
@@ -26,6 +25,7 @@ from integration.errors import (
     Unreachable,
 )
 from integration.flows.announcing import Announcements
+from integration.flows.pace import WritePace
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from integration.flows.flow import Record, Write
     from integration.settings import Settings
     from integration.state.intents import CreateIntents
-
-_LONGEST_CALL = 30.0  # seconds a $batch may be predicted to take (design, idea 3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +57,8 @@ class RecordWriter:
         self._client = client
         self._announcements = Announcements(intents, target.kind)
         self._target = target
-        self._batch_size = settings.d365.batch_size
+        self._pace = WritePace(settings.d365.batch_size)
         self._quarantine = settings.app.create_quarantine.total_seconds()
-        self._seconds_per_write = 0.1
 
     async def write(
         self, writes: Mapping[str, Write], buckets: Mapping[str, str]
@@ -70,7 +67,7 @@ class RecordWriter:
         answers: dict[str, Record | Exception] = {}
         keys = list(writes)
         while keys:
-            size = max(1, min(self._batch_size, int(_LONGEST_CALL / self._seconds_per_write)))
+            size = self._pace.size
             part, keys = keys[:size], keys[size:]
             answers |= await self._write_part({key: writes[key] for key in part}, buckets)
         return answers
@@ -79,7 +76,7 @@ class RecordWriter:
         self, writes: Mapping[str, Write], buckets: Mapping[str, str]
     ) -> dict[str, Record | Exception]:
         try:
-            call_timeout(_LONGEST_CALL, needed=len(writes) * self._seconds_per_write)
+            self._pace.begin(len(writes))
         except DeadlineReached as error:
             return dict.fromkeys(writes, error)
         operations: dict[str, Operation] = {}
@@ -103,8 +100,7 @@ class RecordWriter:
         except IntegrationError:
             await self._announcements.settle(announced, writes)  # nothing was executed
             raise
-        spent = (time.monotonic() - started) / len(writes)
-        self._seconds_per_write = max(0.01, (self._seconds_per_write + spent) / 2)
+        self._pace.learn(len(writes), time.monotonic() - started)
         answers: dict[str, Record | Exception] = dict(refused)
         finished = []
         for (key, write), result in zip(writes.items(), results, strict=True):

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 
 from integration.d365.business_keys import CustomerKey, same_text
 from integration.d365.filters import Filter, eq
+from integration.d365.literals import COMPANY
 from integration.errors import ContractError, RecordNeedsReview, RecordRejected, SystemName
 from integration.flows.account_links import ACCOUNT, AccountLinks, Candidates
 from integration.flows.account_writing import AccountWriter
-from integration.flows.customers import COMPANY, ENTITY_SET, NUMBER, Customer
+from integration.flows.customers import ENTITY_SET, NUMBER, Customer
 from integration.flows.flow import Flow, Write
 from integration.flows.gone.merges import Merges
 from integration.flows.numbers import qualified

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from integration.d365.filters import Filter, eq
 from integration.d365.values import etag_of
-from integration.errors import ContractError, RecordRejected
+from integration.errors import RecordRejected
 from integration.flows.creating import RecordWriter, Target
-from integration.flows.reading import rows_matching
+from integration.flows.reading import key_of, rows_matching
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -36,10 +36,7 @@ class Customer:
 
     @classmethod
     def of(cls, row: Record) -> Customer:
-        number, company = row.get(NUMBER), row.get(COMPANY)
-        if not isinstance(number, str) or not isinstance(company, str):
-            raise ContractError(f"{ENTITY_SET}: a row without its key", system="d365")
-        return cls(company.lower(), number, row)
+        return cls(*key_of(row, ENTITY_SET, NUMBER), row)
 
     @property
     def key(self) -> Record:

@@ -47,8 +47,8 @@ if TYPE_CHECKING:
     from integration.d365.client import D365Client
     from integration.flows.flow import Record
 
-_COMPUTED = {TOTAL, TAX, DUE, NAME}
-_SELECT = {
+_COMPUTED = {TOTAL, TAX, DUE, NAME}  # put together by the app
+_KEYS: dict[str, tuple[str, ...]] = {
     SALES_HEADERS: (COMPANY, INVOICE_NUMBER, "InvoiceDate", VOUCHER, "InvoiceCustomerAccountNumber"),
     SALES_LINES: (COMPANY, INVOICE_NUMBER, "InvoiceDate", VOUCHER),
     FREE_TEXT_HEADERS: (
@@ -62,14 +62,23 @@ _SELECT = {
 }  # fmt: skip
 
 
+def selected() -> dict[str, tuple[str, ...]]:
+    """The fields that are read of each entity set: the keys, and what the mapping reads."""
+    tables = (sales_header(), sales_line(), free_text_header(), free_text_line())
+    fields = dict(_KEYS)
+    for table in tables:
+        mapped = [name for name in table.target_fields() if name not in _COMPUTED]
+        name = table.target_entity
+        fields[name] = tuple(dict.fromkeys((*fields[name], *mapped)))
+    return fields
+
+
 class PostedInvoices:
     def __init__(self, client: D365Client, terms: int) -> None:
         """`terms` is the most comparisons of one filter."""
         self._client = client
         self._terms = terms
-        self._select = {
-            name: (*columns, *_mapped_columns(name)) for name, columns in _SELECT.items()
-        }
+        self._select = selected()
 
     async def find(
         self, keys: Mapping[str, InvoiceKey]
@@ -153,15 +162,3 @@ class PostedInvoices:
             self._select,
             per_filter=self._terms,
         )
-
-
-def _mapped_columns(entity_set: str) -> tuple[str, ...]:
-    """What the mapping reads, beside the keys."""
-    tables = (sales_header(), sales_line(), free_text_header(), free_text_line())
-    return tuple(
-        column
-        for table in tables
-        if table.target_entity == entity_set
-        for column in table.target_fields()
-        if column not in _COMPUTED and column not in _SELECT[entity_set]
-    )

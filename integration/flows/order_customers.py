@@ -8,8 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from integration.d365.literals import COMPANY
 from integration.errors import RecordNeedsReview, RecordRejected
-from integration.flows.customers import COMPANY, NUMBER
+from integration.flows.customers import NUMBER
 from integration.flows.outcomes import Skipped
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from integration.d365.batch import ChangeSet, Operation, OperationResult, operations_of
 from integration.d365.errors import RecordExists
-from integration.deadline import call_timeout
+from integration.d365.literals import COMPANY
 from integration.errors import (
     ContractError,
     CreatePending,
@@ -23,7 +23,7 @@ from integration.errors import (
     Unreachable,
 )
 from integration.flows.announcing import Announcements
-from integration.flows.customers import COMPANY
+from integration.flows.pace import WritePace
 from integration.flows.sales_orders import HEADERS, LINES, Order
 from integration.mapping.order_tables import NUMBER
 
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from integration.settings import Settings
     from integration.state.intents import CreateIntents
 
-_LONGEST_CALL = 30.0  # seconds a $batch may be predicted to take (design, idea 3)
 Written = dict[str, "Order | Exception"]
 
 
@@ -48,9 +47,8 @@ class OrderWriter:
         self._client = client
         self._announcements = Announcements(intents, "orders")
         self._orders = orders
-        self._batch_size = settings.d365.batch_size
+        self._pace = WritePace(settings.d365.batch_size)
         self._quarantine = settings.app.create_quarantine.total_seconds()
-        self._seconds_per_write = 0.1
 
     async def write(
         self,
@@ -166,14 +164,12 @@ class OrderWriter:
             operations = sum(len(operations_of(item)) for item in part.values())
             started = time.monotonic()
             try:
-                needed = min(_LONGEST_CALL, operations * self._seconds_per_write)
-                call_timeout(_LONGEST_CALL, needed=needed)
+                self._pace.begin(operations)
                 results = await self._client.batch(list(part.values()))
             except IntegrationError as error:
                 results = [OperationResult(None, error=error)] * operations
             else:
-                spent = (time.monotonic() - started) / operations
-                self._seconds_per_write = max(0.01, (self._seconds_per_write + spent) / 2)
+                self._pace.learn(operations, time.monotonic() - started)
             for key, item in part.items():
                 count = len(operations_of(item))
                 answers[key], results = results[:count], results[count:]
@@ -181,7 +177,7 @@ class OrderWriter:
 
     def _parts(self, items: Mapping[str, Item]) -> Iterable[dict[str, Item]]:
         """So many orders as one call may hold; an order with more lines than that travels alone."""
-        size = max(1, min(self._batch_size, int(_LONGEST_CALL / self._seconds_per_write)))
+        size = self._pace.size
         part: dict[str, Item] = {}
         used = 0
         for key, item in items.items():

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 from typing import TYPE_CHECKING, NamedTuple
 
+from integration.d365.literals import COMPANY
 from integration.d365.values import decode_date, decode_decimal
 from integration.mapping.price_books import STANDARD
-from integration.mapping.products import COMPANY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -8,11 +8,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from integration.d365.filters import Filter, eq
-from integration.d365.literals import yes_no
+from integration.d365.literals import COMPANY, yes_no
 from integration.flows.price_rules import AGREEMENT_FIELDS, VARIANTS
 from integration.flows.pricing.odata_pages import ItemPages
 from integration.flows.pricing.odata_stream import Follower, ODataPriceStream
-from integration.mapping.products import COMPANY, ITEM
+from integration.mapping.products import ITEM
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

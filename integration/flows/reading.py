@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from integration.d365.batch import Operation
 from integration.d365.filters import Filter
+from integration.d365.literals import COMPANY
 from integration.d365.odata import Query
 from integration.errors import ContractError
 from integration.salesforce.encoding import api_name
@@ -21,6 +22,14 @@ if TYPE_CHECKING:
     from integration.d365.client import D365Client
     from integration.flows.flow import Record
     from integration.salesforce.client import SalesforceClient
+
+
+def key_of(row: Record, entity_set: str, number: str) -> tuple[str, str]:
+    """Company, in small letters, and number of a row of F&O; `number` is the field that holds it."""
+    company, found = row.get(COMPANY), row.get(number)
+    if not isinstance(company, str) or not isinstance(found, str):
+        raise ContractError(f"{entity_set}: a row without its key", system="d365")
+    return company.lower(), found
 
 
 async def rows_matching(

@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from integration.d365.filters import Filter, eq
-from integration.errors import ContractError, RecordRejected
-from integration.flows.customers import COMPANY
+from integration.d365.literals import COMPANY
+from integration.errors import RecordRejected
 from integration.flows.customers import ENTITY_SET as CUSTOMERS
 from integration.flows.customers import NUMBER as CUSTOMER_NUMBER
 from integration.flows.flow import Write
 from integration.flows.order_customers import FIELDS, pick_buyer
-from integration.flows.reading import rows_of_sets
+from integration.flows.reading import key_of, rows_of_sets
 from integration.mapping.order_tables import ITEM, NUMBER, QUANTITY
 
 if TYPE_CHECKING:
@@ -48,9 +48,7 @@ class Order:
 
     @classmethod
     def of(cls, header: Record, lines: Iterable[Record], line_id_field: str) -> Order:
-        number, company = header.get(NUMBER), header.get(COMPANY)
-        if not isinstance(number, str) or not isinstance(company, str):
-            raise ContractError(f"{HEADERS}: a row without its key", system="d365")
+        company, number = key_of(header, HEADERS, NUMBER)
         by_id: dict[str, tuple[Record, ...]] = {}
         others: list[Record] = []
         for line in lines:
@@ -58,7 +56,7 @@ class Order:
                 by_id[key] = (*by_id.get(key, ()), line)
             else:
                 others.append(line)
-        return cls(company.lower(), number, header, by_id, tuple(others))
+        return cls(company, number, header, by_id, tuple(others))
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,8 @@ from integration.mapping.values import is_empty
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-COMPANY = re.compile(r"[a-z0-9]{1,4}")  # F&O contract 5.2
-TARGET = "dataAreaId"
+COMPANY = "dataAreaId"
+COMPANY_ID = r"^[A-Za-z0-9]{1,4}$"  # F&O contract 5.2
 BILLING_COUNTRY = ("BillingCountryCode", "BillingCountry")
 
 
@@ -84,7 +84,7 @@ class CompanyRule:
             return self.default.lower()
         sources = (*((self.decided_by,) if self.decided_by else ()), *self._countries_read)
         return FieldProblem(
-            TARGET, sources, "has no company for this record",
+            COMPANY, sources, "has no company for this record",
             "fill the field in Salesforce, or set default under [companies] of the mapping file",
         )  # fmt: skip
 
@@ -95,10 +95,10 @@ class CompanyRule:
             company, problem = known.get(key, ""), "holds a value that is not in the table"
         else:
             company, problem = key, "is not a company id of up to 4 letters and digits"
-        if COMPANY.fullmatch(company.lower()):
+        if re.fullmatch(COMPANY_ID, company):
             return company.lower()
         return FieldProblem(
-            TARGET, (name,), problem,
+            COMPANY, (name,), problem,
             "correct it in Salesforce, or add it to table under [companies] of the mapping file",
         )  # fmt: skip
 
@@ -110,7 +110,7 @@ class CompanyRule:
         country = self.countries.id_of(text) if isinstance(text, str) else None
         if country is None:
             return FieldProblem(
-                TARGET, self.country_fields, "cannot be told, because the country is not known",
+                COMPANY, self.country_fields, "cannot be told, because the country is not known",
                 "correct the country in Salesforce, or add it to [countries.ids] of the mapping file",
             )  # fmt: skip
         companies = {

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from integration.errors import ConfigurationError
-from integration.mapping.companies import BILLING_COUNTRY, CompanyRule
+from integration.mapping.companies import BILLING_COUNTRY, COMPANY_ID, CompanyRule
 from integration.mapping.countries import CodeForm, CountryBook
 from integration.mapping.customisation_checks import problems_of_the_whole
 from integration.mapping.price_books import PriceBook, Prices
@@ -21,7 +21,6 @@ from integration.mapping.states import StateBook
 from integration.mapping.values import Comparison
 
 SALESFORCE_NAME = r"^[A-Za-z][A-Za-z0-9_]{0,79}$"
-COMPANY_ID = r"^[A-Za-z0-9]{1,4}$"
 CURRENCY_CODE = r"^[A-Z]{3}$"
 _EXPECTED = {
     SALESFORCE_NAME: "the API name of a Salesforce field",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from integration.errors import RecordRejected
 from integration.mapping import transforms
+from integration.mapping.companies import COMPANY
 from integration.mapping.price_books import Prices
 from integration.mapping.tables import FieldRule, MappingTable, Record
 from integration.mapping.values import Value, is_empty, text_of
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 ITEM = "ItemNumber"
-COMPANY = "dataAreaId"
 EXTERNAL_ID = "D365_Item_Number__c"
 # Read beside the table: the base price and the unit it is for (F&O contract 5.6).
 PRICE_FIELDS = ("SalesPrice", "SalesPriceQuantity", "SalesUnitSymbol")

@@ -5,14 +5,12 @@ No sessions: jobs of different kinds run side by side, and the state blob lets o
 
 from __future__ import annotations
 
-import logging
-
 import azure.functions as func
 
-from integration.errors import ConfigurationError, ContractError
+from integration.errors import ContractError
 from integration.messaging.dead_letters import DeadLetter
 from integration.messaging.service_bus import JOBS
-from integration.wiring import get_app
+from integration.triggers.configured import configured_app
 
 bp = func.Blueprint()
 
@@ -27,12 +25,9 @@ bp = func.Blueprint()
 )
 async def advance_jobs(message: func.ServiceBusMessage) -> None:
     body = message.get_body()
-    try:
-        app = await get_app()
-    except ConfigurationError as error:
-        # The state of the job is kept; once the settings are right, the next timer arms it again.
-        logging.getLogger("integration").error("%s", error)  # noqa: TRY400 - the list is the message
-        return
+    app = await configured_app()
+    if app is None:
+        return  # the state of the job is kept; once the settings are right, the next timer arms it again
     try:
         await app.jobs.advance(body)
     except ContractError as error:

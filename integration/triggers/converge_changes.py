@@ -7,15 +7,12 @@ meet in the batcher.
 
 from __future__ import annotations
 
-import logging
-
 import azure.functions as func
 
-from integration.errors import ConfigurationError
 from integration.messaging.hints import bucket_of
 from integration.messaging.service_bus import CHANGES
 from integration.putting_back import put_back
-from integration.wiring import get_app
+from integration.triggers.configured import configured_app
 
 bp = func.Blueprint()
 
@@ -32,10 +29,8 @@ bp = func.Blueprint()
 async def converge_changes(message: func.ServiceBusMessage) -> None:
     body = message.get_body()
     message_id = message.message_id or ""
-    try:
-        app = await get_app()
-    except ConfigurationError as error:
-        logging.getLogger("integration").error("%s", error)  # noqa: TRY400 - the list is the message
+    app = await configured_app()
+    if app is None:
         await put_back(body, message.session_id or bucket_of(message_id, 1))
         return
     session = message.session_id or bucket_of(message_id, app.settings.app.buckets)

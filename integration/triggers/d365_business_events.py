@@ -6,18 +6,17 @@ contract D). Only trouble of Service Bus or of the state is raised: the broker d
 
 from __future__ import annotations
 
-import logging
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 import azure.functions as func
 
-from integration.errors import ConfigurationError, ContractError
+from integration.errors import ContractError
 from integration.messaging.service_bus import BUSINESS_EVENTS
 from integration.putting_back import put_back
 from integration.telemetry import continued, log_event, record_events, trace_parent
+from integration.triggers.configured import configured_app
 from integration.triggers.tracing import trace_of
-from integration.wiring import get_app
 
 if TYPE_CHECKING:
     from integration.d365.events import BusinessEvent
@@ -40,10 +39,8 @@ async def d365_business_events(message: func.ServiceBusMessage, context: func.Co
     from integration.d365.events import read_event
 
     body = message.get_body()
-    try:
-        app = await get_app()
-    except ConfigurationError as error:
-        logging.getLogger("integration").error("%s", error)  # noqa: TRY400 - the list is the message
+    app = await configured_app()
+    if app is None:
         await put_back(body, None)
         return
     names = app.settings.d365

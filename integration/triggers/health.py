@@ -8,19 +8,14 @@ host checks before this code runs: a function of its own, because one function h
 from __future__ import annotations
 
 import json
-import logging
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
 
 import azure.functions as func
 
-from integration.errors import ConfigurationError
+from integration.triggers.configured import configured_app
 from integration.triggers.problem import problem
-from integration.wiring import get_app
-
-if TYPE_CHECKING:
-    from integration.wiring import App
 
 bp = func.Blueprint()
 
@@ -33,7 +28,7 @@ _OFF = ("", "0", "false")
 async def health(req: func.HttpRequest) -> func.HttpResponse:
     if req.params.get("deep", "").lower() not in _OFF:
         return _to_deep(req)
-    app = await _app()
+    app = await configured_app()
     return _answer(HTTPStatus.OK, "ok") if app else _misconfigured()
 
 
@@ -42,7 +37,7 @@ async def health(req: func.HttpRequest) -> func.HttpResponse:
 async def health_deep(req: func.HttpRequest) -> func.HttpResponse:
     from integration.health_checks import look
 
-    app = await _app()
+    app = await configured_app()
     if app is None:
         return _misconfigured()
     found = await look(app)
@@ -65,14 +60,6 @@ def _to_deep(req: func.HttpRequest) -> func.HttpResponse:
     return func.HttpResponse(
         status_code=HTTPStatus.TEMPORARY_REDIRECT, headers={"Location": location}
     )
-
-
-async def _app() -> App | None:
-    try:
-        return await get_app()
-    except ConfigurationError as error:
-        logging.getLogger("integration").error("%s", error)  # noqa: TRY400 - the list is the message
-        return None
 
 
 def _misconfigured() -> func.HttpResponse:

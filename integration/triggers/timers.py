@@ -7,11 +7,8 @@ and so does reconciliation, which `python -m integration reconcile` starts on de
 
 from __future__ import annotations
 
-import logging
-
 import azure.functions as func
 
-from integration.errors import ConfigurationError
 from integration.jobs.kinds import (
     CATCH_UP,
     LOAD_ACCOUNTS,
@@ -21,7 +18,7 @@ from integration.jobs.kinds import (
     RECONCILE,
     WATCH,
 )
-from integration.wiring import get_app
+from integration.triggers.configured import configured_app
 
 bp = func.Blueprint()
 
@@ -62,10 +59,8 @@ async def send_packages(timer: func.TimerRequest) -> None:
     """What changed and was only noted (route `scheduled`) goes now, if there is anything."""
     from integration.flows.loads.dirty import DirtyKeys
 
-    try:
-        app = await get_app()
-    except ConfigurationError as error:
-        logging.getLogger("integration").error("%s", error)  # noqa: TRY400 - the list is the message
+    app = await configured_app()
+    if app is None:
         return
     for kind, flow in ((LOAD_ACCOUNTS, "accounts"), (LOAD_CONTACTS, "contacts")):
         await app.jobs.re_arm(kind)
@@ -76,10 +71,8 @@ async def send_packages(timer: func.TimerRequest) -> None:
 async def _start(kind: str) -> None:
     from integration.telemetry import log_event
 
-    try:
-        app = await get_app()
-    except ConfigurationError as error:
-        logging.getLogger("integration").error("%s", error)  # noqa: TRY400 - the list is the message
+    app = await configured_app()
+    if app is None:
         return
     await app.jobs.re_arm()
     switches = {

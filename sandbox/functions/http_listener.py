@@ -7,13 +7,13 @@ import contextlib
 import hmac
 import logging
 import socket
-from collections.abc import Awaitable, Callable, Generator, MutableMapping
+from collections.abc import Awaitable, Callable, Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
-from sandbox.web import KEEP_ALIVE_SECONDS
+from sandbox.web import KEEP_ALIVE_SECONDS, Receive, Send, body_of
 
 from .http_data import Answer, answer_of, header_values, query_values, request_datum
 
@@ -21,9 +21,6 @@ if TYPE_CHECKING:
     from .executor import Executor
     from .routes import Route
 
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
 AdminHandler = Callable[[str, str, bytes], Awaitable[Answer | None]]
 
 _HOP_HEADERS = {"content-length", "transfer-encoding", "connection", "date", "server"}
@@ -60,7 +57,7 @@ class HttpApp:
             return
         headers = header_values(scope)
         has_body = headers.get("content-length", "0") not in {"", "0"}
-        body = await _read(receive) if has_body else b""
+        body = await body_of(receive) if has_body else b""
         answer = await self._answer(scope, headers, body)
         await _send(send, answer, head=scope["method"] == "HEAD")
 
@@ -137,15 +134,6 @@ class HttpListener:
         if self._task is not None:
             await self._task
         self._socket.close()
-
-
-async def _read(receive: Receive) -> bytes:
-    chunks = []
-    while True:
-        message = await receive()
-        chunks.append(message.get("body", b""))
-        if not message.get("more_body"):
-            return b"".join(chunks)
 
 
 async def _send(send: Send, answer: Answer, *, head: bool) -> None:

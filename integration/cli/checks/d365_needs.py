@@ -19,8 +19,9 @@ from integration.cli.checks.needs import (
 )
 from integration.d365.literals import COMPANY
 from integration.flows import contact_duplicates, contact_persons, customers, order_customers
-from integration.flows import invoice_assembling as invoices
+from integration.flows import invoice_reading as invoices
 from integration.flows import sales_orders as orders
+from integration.flows.invoice_assembling import TRANSACTIONS
 from integration.flows.price_rules import AGREEMENT_FIELDS, VARIANTS, PriceRules
 from integration.flows.products import AGREEMENTS, ORDER_SETTINGS, PRODUCTS
 from integration.flows.stock import ON_HAND
@@ -28,16 +29,6 @@ from integration.flows.stock_levels import QUANTITIES, SITE, UNIT, WAREHOUSE
 from integration.mapping import payments
 from integration.mapping.contacts import contact_mapping
 from integration.mapping.customer_accounts import CustomerAccountMapping, customer_account_table
-from integration.mapping.invoices import (
-    DUE,
-    NAME,
-    TAX,
-    TOTAL,
-    free_text_header,
-    free_text_line,
-    sales_header,
-    sales_line,
-)
 from integration.mapping.order_tables import NUMBER, QUANTITY, header_table, line_table
 from integration.mapping.products import ITEM, ProductMapping
 
@@ -47,24 +38,6 @@ if TYPE_CHECKING:
     from integration.mapping.companies import CompanyRule
     from integration.mapping.customisation import Customisation
     from integration.settings import Settings
-
-_COMPUTED = {TOTAL, TAX, DUE, NAME}  # put together by the app
-_INVOICE_KEYS: dict[str, tuple[str, ...]] = {
-    invoices.SALES_HEADERS: (
-        COMPANY, invoices.INVOICE_NUMBER, "InvoiceDate", invoices.VOUCHER,
-        "InvoiceCustomerAccountNumber",
-    ),
-    invoices.SALES_LINES: (COMPANY, invoices.INVOICE_NUMBER, "InvoiceDate", invoices.VOUCHER),
-    invoices.FREE_TEXT_HEADERS: (
-        COMPANY, invoices.IDENTIFIER, invoices.FREE_TEXT_NUMBER, invoices.POSTED,
-        "CustomerAccount", "InvoiceAccount", DUE,
-    ),
-    invoices.FREE_TEXT_LINES: (COMPANY, invoices.PARENT),
-    invoices.TRANSACTIONS: (
-        COMPANY, "SourceKey", "AccountNum", "Invoice", "Voucher", "TransType", DUE, "AmountCur",
-        "SettleAmountCur",
-    ),
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -208,16 +181,8 @@ class D365Needs:
         )  # fmt: skip
 
     def _invoices(self, needs: NeedsByName) -> None:
-        tables = (sales_header(), sales_line(), free_text_header(), free_text_line())
-        for name, keys in _INVOICE_KEYS.items():
-            mapped = {
-                column
-                for table in tables
-                if table.target_entity == name
-                for column in table.target_fields()
-                if column not in _COMPUTED
-            }
-            needs[name].add("invoices", read={*keys, *mapped})
+        for name, fields in invoices.selected().items():
+            needs[name].add("invoices", read=fields)
 
     def _prices(self, needs: NeedsByName) -> None:
         prices = self.customisation.prices
@@ -228,4 +193,4 @@ class D365Needs:
             needs[ORDER_SETTINGS].add("prices", read=stopped)
 
     def _payments(self, needs: NeedsByName) -> None:
-        needs[invoices.TRANSACTIONS].add("payments", read=(*payments.COLUMNS, "LastSettleDate"))
+        needs[TRANSACTIONS].add("payments", read=(*payments.COLUMNS, "LastSettleDate"))

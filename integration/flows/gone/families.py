@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 
 from integration.d365.business_keys import CustomerKey, same_text
 from integration.d365.filters import eq
+from integration.d365.literals import COMPANY
 from integration.errors import RecordRejected
 from integration.flows.contact_persons import CUSTOMER_PARTY, PersonMatch, party_of
-from integration.flows.customers import COMPANY, ENTITY_SET, NUMBER, Customer
+from integration.flows.customers import ENTITY_SET, NUMBER, Customer
 from integration.flows.gone.merges import Merges
 from integration.flows.reading import rows_matching
 from integration.salesforce.ids import is_id, to_18

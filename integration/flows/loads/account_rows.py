@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from integration.d365.filters import ne
+from integration.d365.literals import COMPANY
 from integration.errors import RecordRejected
 from integration.flows.accounts import ApprovedMatch
-from integration.flows.customers import COMPANY, NUMBER, Customer
+from integration.flows.customers import NUMBER, Customer
 from integration.flows.gone.decisions import is_blank
 from integration.flows.loads.definition import WholeRun
 from integration.flows.outcomes import Skipped

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from integration.d365.literals import COMPANY
 from integration.flows.contact_duplicates import EMAIL, FIRST, LAST, PARTY
 from integration.flows.contact_persons import ENTITY_SET, NUMBER, Person, PersonMatch
 from integration.flows.contacts import OBJECT, WantedPerson, WithoutCustomer
-from integration.flows.customers import COMPANY
 from integration.flows.loads.definition import LoadDefinition, LoadRow, WholeTable
 from integration.flows.loads.rows import RowWriter
 from integration.flows.numbers import qualified

@@ -11,6 +11,7 @@ from integration.flows.loads.findings import HINTS, KEYS, NOTES
 from integration.flows.loads.lines import all_lines, chunks, hashes_of, text_lines
 from integration.flows.loads.parts import has_time, progress, to
 from integration.flows.loads.routing import look_up, to_d365
+from integration.flows.reading import count_rows
 from integration.salesforce.soql import condition, select
 from integration.state.holds import CACHE_SECONDS
 from integration.state.key_index import KeySet
@@ -150,13 +151,8 @@ async def _to_hold(parts: Parts, position: Position) -> Position:
 
 
 async def target_rows(parts: Parts, filter_: Filter | None = None) -> int:
-    definition = parts.definition
-    rows = parts.d365.query(
-        definition.entity_set, filter=filter_, select=(definition.number,), top=1, count=True
-    )
-    async for _ in rows:
-        pass
-    return rows.total or 0
+    table = parts.definition
+    return await count_rows(parts.d365, table.entity_set, key=table.number, filter=filter_)
 
 
 async def hold(parts: Parts, position: Position) -> Progress:

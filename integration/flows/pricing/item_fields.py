@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from integration.mapping.products import COMPANY, ITEM, ProductMapping
+from integration.d365.literals import COMPANY
+from integration.mapping.products import ITEM, ProductMapping
 from integration.mapping.values import text_of
 
 if TYPE_CHECKING:

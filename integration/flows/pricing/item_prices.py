@@ -11,10 +11,10 @@ from decimal import ROUND_HALF_UP, Decimal
 from operator import itemgetter
 from typing import TYPE_CHECKING, NamedTuple
 
+from integration.d365.literals import COMPANY
 from integration.d365.values import decode_date, decode_decimal
 from integration.flows.price_rules import VARIANTS, fold, price_unit, text_in
 from integration.mapping.price_books import STANDARD
-from integration.mapping.products import COMPANY
 
 if TYPE_CHECKING:
     from collections import Counter

@@ -9,12 +9,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from integration.d365.filters import Filter, any_of, eq
+from integration.d365.literals import COMPANY
 from integration.flows.price_rules import AGREEMENT_FIELDS, VARIANTS
 from integration.flows.pricing.odata_stream import arranged
 from integration.flows.pricing.source import SourceItem
 from integration.flows.products import AGREEMENTS, PRODUCTS
 from integration.flows.reading import rows_of_sets
-from integration.mapping.products import COMPANY, ITEM
+from integration.mapping.products import ITEM
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

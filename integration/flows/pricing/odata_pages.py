@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from integration.d365.filters import Filter, any_of, eq, gt, le
+from integration.d365.literals import COMPANY
 from integration.errors import RecordRejected
-from integration.mapping.products import COMPANY, ITEM
+from integration.mapping.products import ITEM
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from integration.d365.literals import COMPANY
 from integration.flows.pricing.source import SourceItem
-from integration.mapping.products import COMPANY, ITEM
+from integration.mapping.products import ITEM
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -11,9 +11,10 @@ from collections import defaultdict, deque
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
+from integration.d365.literals import COMPANY
 from integration.errors import ContractError
 from integration.flows.price_rules import AGREEMENT_FIELDS, VARIANTS
-from integration.mapping.products import COMPANY, ITEM
+from integration.mapping.products import ITEM
 from integration.state.spool import Spool
 
 if TYPE_CHECKING:

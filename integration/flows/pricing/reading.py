@@ -18,6 +18,7 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 from integration.d365.filters import any_of, ge, gt, le, lt
+from integration.d365.literals import COMPANY
 from integration.flows.loads.routing import look_up
 from integration.flows.pricing.exporting import CHANGES, EXPORT, NAMED, ODATA, runs_of
 from integration.flows.pricing.hashes import HashSet, hash_of, put_hashes, read_hashes
@@ -26,7 +27,7 @@ from integration.flows.pricing.order import Order, put_order, read_order
 from integration.flows.pricing.package_source import PackageStream
 from integration.flows.products import AGREEMENTS
 from integration.flows.reading import count_rows
-from integration.mapping.products import COMPANY, ITEM
+from integration.mapping.products import ITEM
 from integration.state.pushed import UNCONFIRMED
 
 if TYPE_CHECKING:
