@@ -29,7 +29,7 @@ PRIVATE = {
     "Name": "Kwasniewska Feinkost",
     "BillingStreet": "Hinterm Bahndamm 77",
     "BillingCity": "Quakenbrück",
-    "BillingPostalCode": "49610",
+    "BillingPostalCode": "QK49 6ZX",  # no number: one could be part of an id of a span
     "Phone": "+49 5431 998877",
     "Website": "https://kwasniewska.example",
 }
