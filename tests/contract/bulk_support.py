@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import httpx
+import pytest_asyncio
 
 from sandbox.salesforce import SalesforceStandIn
 
@@ -110,7 +111,7 @@ def read_csv(text: str) -> list[dict[str, str]]:
 
 @asynccontextmanager
 async def bulk_client() -> AsyncIterator[Client]:
-    """One stand-in and one client, for all tests of a module."""
+    """One stand-in and one client."""
     async with (
         SalesforceStandIn() as standin,
         httpx.AsyncClient(base_url=standin.url, timeout=30) as http,
@@ -123,3 +124,15 @@ async def fresh(client: Client) -> Client:
     await client.settings(start_seconds=0)
     await client.log_in()
     return client
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared() -> AsyncIterator[Client]:
+    """For all tests of a module; each of them takes it as `bulk`."""
+    async with bulk_client() as client:
+        yield client
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def bulk(shared: Client) -> Client:
+    return await fresh(shared)

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import httpx
+import pytest_asyncio
 
 from integration.deadline import deadline
 from integration.errors import Unreachable
@@ -18,7 +19,7 @@ from integration.salesforce.repeats import CallRetries
 from integration.settings import SalesforceSettings
 from integration.settings.volume import VolumeSettings
 from integration.state.spool import Spool
-from tests.contract.bulk_support import ACCOUNT_KEY, Client
+from tests.contract.bulk_support import ACCOUNT_KEY, Client, fresh
 from tests.unit.test_jobs_support import JobBlobs
 
 if TYPE_CHECKING:
@@ -97,6 +98,18 @@ class World:
 async def world_of(org: Client, **volume: Any) -> AsyncIterator[World]:
     async with httpx.AsyncClient() as http:
         yield World(org, http, VolumeSettings(**({"bulk_poll": 0.001} | volume)))
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def org(shared: Client) -> Client:
+    """With the fixture `shared` of bulk_support."""
+    return await fresh(shared)
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def world(org: Client) -> AsyncIterator[World]:
+    async with world_of(org) as world:
+        yield world
 
 
 def rows(first: int, count: int) -> list[tuple[str | None, ...]]:

@@ -1,15 +1,17 @@
-"""What the tests of the F&O stand-in share: a client over ASGI with a token, and customers."""
+"""What the tests of the F&O stand-in share: a client over ASGI with a token, customers, fixtures."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 import httpx
+import pytest
 
+from sandbox.d365 import D365StandIn
 from sandbox.entra import EntraStandIn
 
 if TYPE_CHECKING:
-    from sandbox.d365 import D365StandIn
+    from collections.abc import AsyncIterator
 
 BASE = "https://contoso.operations.dynamics.com"
 CLIENT = "0f6c8d1e-52c1-4f4b-8f1b-6f0a4f3f7c11"
@@ -26,6 +28,22 @@ def connect(d365: D365StandIn) -> httpx.AsyncClient:
     headers = {"authorization": f"Bearer {d365.entra.issue_token(CLIENT, BASE)}"}
     transport = httpx.ASGITransport(d365.app)
     return httpx.AsyncClient(transport=transport, base_url=BASE, headers=headers)
+
+
+@pytest.fixture(scope="module")
+def entra() -> EntraStandIn:
+    return new_entra()
+
+
+@pytest.fixture
+def d365(entra: EntraStandIn) -> D365StandIn:
+    return D365StandIn(entra=entra)
+
+
+@pytest.fixture
+async def client(d365: D365StandIn) -> AsyncIterator[httpx.AsyncClient]:
+    async with connect(d365) as http:
+        yield http
 
 
 def customer(**changes: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What the tests of data packages share: packages built by hand, and the actions around them."""
+"""What the tests of data packages share: an environment, packages built by hand, the actions around them."""
 
 from __future__ import annotations
 
@@ -7,13 +7,21 @@ import csv
 import io
 import json
 import zipfile
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import pytest_asyncio
+
+from sandbox.d365 import D365StandIn
+from sandbox.storage.azurite import Azurite
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import AsyncIterator, Iterable, Sequence
 
     import httpx
+
+    from sandbox.entra import EntraStandIn
 
 ACTIONS = "/data/DataManagementDefinitionGroups/Microsoft.Dynamics.DataEntities."
 NAMESPACE = "http://schemas.microsoft.com/dynamics/2015/01/DataManagement"
@@ -29,6 +37,26 @@ _TYPE = (
     "Microsoft.Dynamics.AX.Framework.Tools.DataManagement.Serialization"
     ".DataManagementPackageManifest"
 )
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def azurite() -> AsyncIterator[Azurite]:
+    async with Azurite() as azurite:
+        yield azurite
+
+
+@asynccontextmanager
+async def environment(
+    azurite: Azurite, entra: EntraStandIn, *, start_delay: float, run_delay: float
+) -> AsyncIterator[D365StandIn]:
+    """Its packages lie in `azurite`; the delays are the seconds of NotRun and of Executing."""
+    d365 = D365StandIn(entra=entra)
+    d365.packages.connect(azurite.connection_string)
+    d365.packages.settings.update({"start_delay": start_delay, "run_delay": run_delay})
+    try:
+        yield d365
+    finally:
+        await d365.packages.stop()
 
 
 @dataclass

@@ -1,10 +1,11 @@
 """`messaging.Queues` connected to a broker of its own, shared by the tests of one module."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
+import pytest_asyncio
 from azure.servicebus.aio import ServiceBusClient
 
 from integration.messaging.hints import Hint
@@ -30,8 +31,9 @@ class Stage:
         return messages[seen:]
 
 
-@asynccontextmanager
-async def queues_stage() -> AsyncIterator[Stage]:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def running() -> AsyncIterator[Stage]:
+    """For all tests of a module; each of them takes it as `stage`."""
     broker = Broker(
         [
             QueueOptions("changes", requires_session=True, duplicate_detection_window=WINDOW),
@@ -46,6 +48,13 @@ async def queues_stage() -> AsyncIterator[Stage]:
     finally:
         await queues.close()
         await broker.stop()
+
+
+@pytest.fixture
+def stage(running: Stage) -> Stage:
+    for queue in ("changes", "dead-letter"):
+        running.new(queue)
+    return running
 
 
 def hint(key: str, **changes: Any) -> Hint:

@@ -2,38 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
-import pytest_asyncio
 
 from integration.errors import BudgetSpent, Misconfigured, RecordRejected, Unreachable
 from integration.salesforce.bulk_csv import encode_rows
 from integration.state.spool import Spool
-from tests.contract.bulk_support import ACCOUNT_KEY, Client, bulk_client, fresh
-from tests.contract.bulk_world import COLUMNS, World, rows, world_of
+from tests.contract.bulk_support import ACCOUNT_KEY, Client, shared
+from tests.contract.bulk_world import COLUMNS, World, org, rows, world, world_of
 
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+__all__ = ["org", "shared", "world"]  # the fixtures
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def shared() -> AsyncIterator[Client]:
-    async with bulk_client() as client:
-        yield client
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def org(shared: Client) -> Client:
-    return await fresh(shared)
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def world(org: Client) -> AsyncIterator[World]:
-    async with world_of(org) as world:
-        yield world
 
 
 @pytest.mark.parametrize(

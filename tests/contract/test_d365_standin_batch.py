@@ -12,32 +12,15 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from sandbox.d365 import D365StandIn
-from tests.contract.d365_standin import BASE, CLIENT, connect, create, customer, new_entra
+from tests.contract.d365_standin import BASE, CLIENT, client, create, customer, d365, entra
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from sandbox.d365 import D365StandIn
 
-    from sandbox.entra import EntraStandIn
+__all__ = ["client", "d365", "entra"]  # the fixtures
 
 Inner = tuple[str, str, Any]  # method, URL, body
 Answer = tuple[int, dict[str, str], Any]  # status, headers, JSON
-
-
-@pytest.fixture(scope="module")
-def entra() -> EntraStandIn:
-    return new_entra()
-
-
-@pytest.fixture
-def d365(entra: EntraStandIn) -> D365StandIn:
-    return D365StandIn(entra=entra)
-
-
-@pytest.fixture
-async def client(d365: D365StandIn) -> AsyncIterator[httpx.AsyncClient]:
-    async with connect(d365) as http:
-        yield http
 
 
 def _part(number: int, inner: Inner) -> str:

@@ -8,30 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sandbox.d365 import D365StandIn
 from sandbox.d365.generate import generate_prices, generate_products
 from sandbox.d365.generate_trade import generate_stock
-from tests.contract.d365_standin import connect, create, infolog, new_entra
+from tests.contract.d365_standin import client, create, d365, entra, infolog
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     import httpx
 
-    from sandbox.entra import EntraStandIn
+__all__ = ["client", "d365", "entra"]  # the fixtures
 
 CONTACTS = "/data/ContactPersons"
-
-
-@pytest.fixture(scope="module")
-def entra() -> EntraStandIn:
-    return new_entra()
-
-
-@pytest.fixture
-async def client(entra: EntraStandIn) -> AsyncIterator[httpx.AsyncClient]:
-    async with connect(D365StandIn(entra=entra)) as http:
-        yield http
 
 
 async def _contact(client: httpx.AsyncClient, party: str, **changes: Any) -> httpx.Response:

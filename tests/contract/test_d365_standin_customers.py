@@ -8,31 +8,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.contract.d365_standin import BASE, connect, create, customer, infolog, new_entra
+from tests.contract.d365_standin import BASE, client, create, customer, d365, entra, infolog
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     import httpx
 
-    from sandbox.entra import EntraStandIn
-from sandbox.d365 import D365StandIn
+    from sandbox.d365 import D365StandIn
 
-
-@pytest.fixture(scope="module")
-def entra() -> EntraStandIn:
-    return new_entra()
-
-
-@pytest.fixture
-def d365(entra: EntraStandIn) -> D365StandIn:
-    return D365StandIn(entra=entra)
-
-
-@pytest.fixture
-async def client(d365: D365StandIn) -> AsyncIterator[httpx.AsyncClient]:
-    async with connect(d365) as http:
-        yield http
+__all__ = ["client", "d365", "entra"]  # the fixtures
 
 
 async def test_a_minimal_create_fills_every_property(client: httpx.AsyncClient) -> None:

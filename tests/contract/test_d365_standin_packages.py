@@ -11,39 +11,36 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from sandbox.d365 import D365StandIn
-from sandbox.storage.azurite import Azurite
-from tests.contract.d365_standin import connect, new_entra
-from tests.contract.packages_support import COLUMNS, Framework, customer_rows, parts
+from tests.contract.d365_standin import connect, entra
+from tests.contract.packages_support import (
+    COLUMNS,
+    Framework,
+    azurite,
+    customer_rows,
+    environment,
+    parts,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from sandbox.entra import EntraStandIn
+    from sandbox.storage.azurite import Azurite
+
+__all__ = ["azurite", "entra"]  # the fixtures
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 AUTO = ("CUSTOMERACCOUNT",)
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def azurite() -> AsyncIterator[Azurite]:
-    async with Azurite() as azurite:
-        yield azurite
-
-
-@pytest.fixture(scope="module")
-def entra() -> EntraStandIn:
-    return new_entra()
-
-
 @pytest_asyncio.fixture(loop_scope="module")
 async def framework(azurite: Azurite, entra: EntraStandIn) -> AsyncIterator[Framework]:
-    d365 = D365StandIn(entra=entra)
-    d365.packages.connect(azurite.connection_string)
-    d365.packages.settings.update({"start_delay": 0.01, "run_delay": 0.02})
-    async with connect(d365) as http, httpx.AsyncClient() as web:
+    async with (
+        environment(azurite, entra, start_delay=0.01, run_delay=0.02) as d365,
+        connect(d365) as http,
+        httpx.AsyncClient() as web,
+    ):
         yield Framework(http, web)
-    await d365.packages.stop()
 
 
 def customers(count: int, **changes: str) -> bytes:

@@ -5,30 +5,14 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
-from sandbox.d365 import D365StandIn
-from tests.contract.d365_standin import connect, create, new_entra
+from tests.contract.d365_standin import client, create, d365, entra
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     import httpx
 
-    from sandbox.entra import EntraStandIn
+__all__ = ["client", "d365", "entra"]  # the fixtures
 
 NEVER = "1900-01-01T12:00:00Z"
-
-
-@pytest.fixture(scope="module")
-def entra() -> EntraStandIn:
-    return new_entra()
-
-
-@pytest.fixture
-async def client(entra: EntraStandIn) -> AsyncIterator[httpx.AsyncClient]:
-    async with connect(D365StandIn(entra=entra)) as http:
-        yield http
 
 
 async def _order(client: httpx.AsyncClient, company: str = "usmf", **changes: Any) -> str:

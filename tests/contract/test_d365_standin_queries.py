@@ -8,32 +8,15 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from tests.contract.d365_standin import BASE, CLIENT, connect, create, new_entra
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    from sandbox.entra import EntraStandIn
-from sandbox.d365 import D365StandIn
 from sandbox.d365.filters import parse_filter
 from sandbox.d365.predicates import candidates
+from tests.contract.d365_standin import BASE, CLIENT, client, create, d365, entra
 
+if TYPE_CHECKING:
+    from sandbox.d365 import D365StandIn
+    from sandbox.entra import EntraStandIn
 
-@pytest.fixture(scope="module")
-def entra() -> EntraStandIn:
-    return new_entra()
-
-
-@pytest.fixture
-def d365(entra: EntraStandIn) -> D365StandIn:
-    return D365StandIn(entra=entra)
-
-
-@pytest.fixture
-async def client(d365: D365StandIn) -> AsyncIterator[httpx.AsyncClient]:
-    async with connect(d365) as http:
-        yield http
-
+__all__ = ["client", "d365", "entra"]  # the fixtures
 
 ROWS = [
     {"CustomerAccount": "C1", "OrganizationName": "Birch & Co", "CreditLimit": 100,

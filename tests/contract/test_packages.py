@@ -23,9 +23,8 @@ from integration.d365.packages import Column, PackageTable, encode_rows
 from integration.settings import D365Settings, VolumeSettings
 from integration.state.blobs import BlobState
 from integration.state.spool import Spool
-from sandbox.d365 import D365StandIn
-from sandbox.storage.azurite import Azurite
-from tests.contract.d365_standin import BASE, CLIENT, connect, new_entra
+from tests.contract.d365_standin import BASE, CLIENT, connect, entra
+from tests.contract.packages_support import azurite, environment
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -34,7 +33,11 @@ if TYPE_CHECKING:
 
     from integration.d365.package_steps import ImportResult
     from integration.d365.packages import Position
+    from sandbox.d365 import D365StandIn
     from sandbox.entra import EntraStandIn
+    from sandbox.storage.azurite import Azurite
+
+__all__ = ["azurite", "entra"]  # the fixtures
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -159,27 +162,15 @@ class World:
             await asyncio.sleep(min(done.delay, 0.05))
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def azurite() -> AsyncIterator[Azurite]:
-    async with Azurite() as azurite:
-        yield azurite
-
-
-@pytest.fixture(scope="module")
-def entra() -> EntraStandIn:
-    return new_entra()
-
-
 @pytest_asyncio.fixture(loop_scope="module")
 async def world(azurite: Azurite, entra: EntraStandIn) -> AsyncIterator[World]:
-    d365 = D365StandIn(entra=entra)
-    d365.packages.connect(azurite.connection_string)
-    d365.packages.settings.update({"start_delay": 0.01, "run_delay": 0.02})
     name = f"state-{secrets.token_hex(4)}"
     with ContainerClient.from_connection_string(azurite.connection_string, name) as container:
-        async with connect(d365) as http:
+        async with (
+            environment(azurite, entra, start_delay=0.01, run_delay=0.02) as d365,
+            connect(d365) as http,
+        ):
             yield World(d365, http, BlobState(container))
-    await d365.packages.stop()
 
 
 async def test_fifty_customers_of_which_three_are_bad_arrive_and_come_back(world: World) -> None:

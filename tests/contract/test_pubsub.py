@@ -18,17 +18,14 @@ from integration.salesforce.pubsub.stream import Page, PubSub
 from integration.settings import SalesforceSettings
 from sandbox.entra.certificates import TlsFiles, write_tls_files
 from sandbox.salesforce import SalesforceStandIn
-from sandbox.salesforce.server import new_key
+from tests.contract.salesforce_standin import key
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+__all__ = ["key"]  # the fixture
+
 ACCOUNTS = "/data/AccountChangeEvent"
-
-
-@pytest.fixture(scope="module")
-def key() -> str:
-    return new_key()
 
 
 @pytest.fixture(scope="module")

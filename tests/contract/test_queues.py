@@ -1,31 +1,18 @@
 """`messaging.Queues` over the real Service Bus SDK against the sandbox's broker."""
 
 import json
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
-import pytest_asyncio
 
 from integration.messaging.dead_letters import DeadLetter
 from integration.messaging.hints import Hint, bucket_of
-from tests.contract.queues_support import BUCKETS, Stage, hint, queues_stage
+from tests.contract.queues_support import BUCKETS, Stage, hint, running, stage
+
+__all__ = ["running", "stage"]  # the fixtures
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def running() -> AsyncIterator[Stage]:
-    async with queues_stage() as stage:
-        yield stage
-
-
-@pytest.fixture
-def stage(running: Stage) -> Stage:
-    for queue in ("changes", "dead-letter"):
-        running.new(queue)
-    return running
 
 
 async def test_hints_go_to_the_session_of_their_root(stage: Stage) -> None:

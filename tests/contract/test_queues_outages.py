@@ -4,13 +4,12 @@ import asyncio
 import gc
 import socket
 import warnings
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 import pytest
-import pytest_asyncio
 from azure.servicebus.aio import ServiceBusClient
 
 import integration.wiring
@@ -20,26 +19,15 @@ from integration.messaging.hints import Hint
 from integration.messaging.service_bus import Queues
 from integration.triggers.converge_changes import converge_changes
 from sandbox.servicebus import options
-from tests.contract.queues_support import BUCKETS, Stage, hint, queues_stage
+from tests.contract.queues_support import BUCKETS, Stage, hint, running, stage
 
 if TYPE_CHECKING:
     import azure.functions as func
 
+__all__ = ["running", "stage"]  # the fixtures
+
 UNAVAILABLE = ("service_bus", "queue-unavailable")
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def running() -> AsyncIterator[Stage]:
-    async with queues_stage() as stage:
-        yield stage
-
-
-@pytest.fixture
-def stage(running: Stage) -> Stage:
-    for queue in ("changes", "dead-letter"):
-        running.new(queue)
-    return running
 
 
 @dataclass(frozen=True)

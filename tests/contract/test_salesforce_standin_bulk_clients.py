@@ -4,32 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-import pytest_asyncio
 import requests
 from simple_salesforce.bulk2 import SFBulk2Handler
 from simple_salesforce.exceptions import SalesforceOperationError
 
-from tests.contract.bulk_support import ACCOUNT_KEY, ROOT, Client, bulk_client, fresh, read_csv
+from tests.contract.bulk_support import ACCOUNT_KEY, ROOT, Client, bulk, read_csv, shared
 
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+__all__ = ["bulk", "shared"]  # the fixtures
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def shared() -> AsyncIterator[Client]:
-    async with bulk_client() as client:
-        yield client
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def bulk(shared: Client) -> Client:
-    return await fresh(shared)
 
 
 class Plain(requests.Session):

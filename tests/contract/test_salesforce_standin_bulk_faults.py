@@ -4,31 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import httpx
 import pytest
-import pytest_asyncio
 
-from tests.contract.bulk_support import ACCOUNT_KEY, ROOT, Client, bulk_client, fresh
+from tests.contract.bulk_support import ACCOUNT_KEY, ROOT, Client, bulk, bulk_client, shared
 
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+__all__ = ["bulk", "shared"]  # the fixtures
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 ROWS = 1000
 ACCOUNTS = "Name\n" + "".join(f"A{number}\n" for number in range(ROWS))
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def shared() -> AsyncIterator[Client]:
-    async with bulk_client() as client:
-        yield client
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def bulk(shared: Client) -> Client:
-    return await fresh(shared)
 
 
 async def names(bulk: Client, job: str, kind: str) -> set[str]:

@@ -2,28 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
-import pytest_asyncio
 
-from tests.contract.bulk_support import ROOT, Client, bulk_client, fresh, read_csv
+from tests.contract.bulk_support import ROOT, Client, bulk, read_csv, shared
 
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+__all__ = ["bulk", "shared"]  # the fixtures
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def shared() -> AsyncIterator[Client]:
-    async with bulk_client() as client:
-        yield client
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def bulk(shared: Client) -> Client:
-    return await fresh(shared)
 
 
 async def page(bulk: Client, job: str, **params: object) -> tuple[list[dict[str, str]], str]:

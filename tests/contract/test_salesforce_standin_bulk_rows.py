@@ -2,37 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
-import pytest_asyncio
 
-from tests.contract.bulk_support import (
-    ACCOUNT_KEY,
-    ITEM_KEY,
-    PRICE_KEY,
-    Client,
-    bulk_client,
-    fresh,
-)
+from tests.contract.bulk_support import ACCOUNT_KEY, ITEM_KEY, PRICE_KEY, Client, bulk, shared
 
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+__all__ = ["bulk", "shared"]  # the fixtures
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 UPSERT_ACCOUNTS = {"externalIdFieldName": ACCOUNT_KEY}
 UPSERT_PRICES = {"externalIdFieldName": PRICE_KEY}
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def shared() -> AsyncIterator[Client]:
-    async with bulk_client() as client:
-        yield client
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def bulk(shared: Client) -> Client:
-    return await fresh(shared)
 
 
 async def books(bulk: Client) -> tuple[str, str]:

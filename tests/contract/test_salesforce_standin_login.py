@@ -8,34 +8,25 @@ import hmac
 import time
 from typing import TYPE_CHECKING
 
-import httpx
 import jwt
 import pytest
 
-from sandbox.salesforce import SalesforceStandIn
 from sandbox.salesforce.server import new_key
+from tests.contract.salesforce_standin import BASE, JWT_BEARER, connect, key, standin
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
-BASE = "http://salesforce.test"
+    import httpx
 
+    from sandbox.salesforce import SalesforceStandIn
 
-@pytest.fixture(scope="module")
-def key() -> str:
-    return new_key()
-
-
-@pytest.fixture
-def standin(key: str) -> SalesforceStandIn:
-    return SalesforceStandIn(private_key_pem=key)
+__all__ = ["key", "standin"]  # the fixtures
 
 
 @pytest.fixture
 async def client(standin: SalesforceStandIn) -> AsyncIterator[httpx.AsyncClient]:
-    transport = httpx.ASGITransport(app=standin.app)
-    async with httpx.AsyncClient(transport=transport, base_url=BASE) as client:
+    async with connect(standin) as client:
         yield client
 
 

@@ -17,13 +17,15 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from sandbox.salesforce import SalesforceStandIn
-from sandbox.salesforce.server import new_key
 from sandbox.web import Server
+from tests.contract.salesforce_standin import JWT_BEARER, key
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from starlette.requests import Request
+
+__all__ = ["key"]  # the fixture
 
 OUT = "{http://soap.sforce.com/2005/09/outbound}"
 SF = "{urn:sobject.enterprise.soap.sforce.com}"
@@ -65,11 +67,6 @@ class Receiver:
                 ]
             )
         return found
-
-
-@pytest.fixture(scope="module")
-def key() -> str:
-    return new_key()
 
 
 @pytest.fixture
@@ -204,7 +201,7 @@ async def test_the_integration_users_own_changes_are_not_pushed(standin, sandbox
 
     async def create(username: str) -> str:
         form = {
-            "grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer",
+            "grant_type": JWT_BEARER,
             "assertion": standin.assertion(sub=username),
         }
         token = (await sandbox.post("/services/oauth2/token", data=form)).json()["access_token"]

@@ -5,17 +5,18 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-import httpx
 import pytest
 
 from sandbox.salesforce import SalesforceStandIn, generate_accounts
 from sandbox.salesforce.server import new_key
 from sandbox.salesforce.soql_dates import day_range
+from tests.contract.salesforce_standin import ROOT, signed_in
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-ROOT = "/services/data/v62.0"
+    import httpx
+
 # As in recorded answers of real orgs.
 DESCRIBE_KEYS = """
 actionOverrides activateable childRelationships compactLayoutable createable custom
@@ -50,14 +51,7 @@ def standin() -> SalesforceStandIn:
 
 @pytest.fixture
 async def api(standin: SalesforceStandIn) -> AsyncIterator[httpx.AsyncClient]:
-    transport = httpx.ASGITransport(app=standin.app)
-    async with httpx.AsyncClient(transport=transport, base_url="http://salesforce.test") as client:
-        form = {
-            "grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer",
-            "assertion": standin.assertion(),
-        }
-        token = (await client.post("/services/oauth2/token", data=form)).json()["access_token"]
-        client.headers["Authorization"] = f"Bearer {token}"
+    async with signed_in(standin) as client:
         await client.post("/sandbox/reset")
         yield client
 

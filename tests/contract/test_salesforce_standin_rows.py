@@ -7,41 +7,17 @@ import json
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-import httpx
 import pytest
 
-from sandbox.salesforce import SalesforceStandIn
 from sandbox.salesforce.ids import normalise, to_18
-from sandbox.salesforce.server import new_key
+from tests.contract.salesforce_standin import ROOT, api, key, standin
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    import httpx
 
-ROOT = "/services/data/v62.0"
+__all__ = ["api", "key", "standin"]  # the fixtures
+
 KEY = "D365_Customer_Number__c"
-
-
-@pytest.fixture(scope="module")
-def key() -> str:
-    return new_key()
-
-
-@pytest.fixture
-def standin(key: str) -> SalesforceStandIn:
-    return SalesforceStandIn(private_key_pem=key)
-
-
-@pytest.fixture
-async def api(standin: SalesforceStandIn) -> AsyncIterator[httpx.AsyncClient]:
-    transport = httpx.ASGITransport(app=standin.app)
-    async with httpx.AsyncClient(transport=transport, base_url="http://salesforce.test") as client:
-        form = {
-            "grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer",
-            "assertion": standin.assertion(),
-        }
-        token = (await client.post("/services/oauth2/token", data=form)).json()["access_token"]
-        client.headers["Authorization"] = f"Bearer {token}"
-        yield client
 
 
 async def create(api: httpx.AsyncClient, name: str, **fields: Any) -> str:

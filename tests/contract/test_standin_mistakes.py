@@ -4,30 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import httpx
 import pytest
 
 from sandbox.d365 import D365StandIn
 from sandbox.salesforce import SalesforceStandIn
 from tests.contract.d365_standin import connect, create, customer, new_entra
+from tests.contract.salesforce_standin import ROOT, signed_in
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-ROOT = "/services/data/v62.0"
+    import httpx
 
 
 @pytest.fixture
 async def org() -> AsyncIterator[httpx.AsyncClient]:
-    standin = SalesforceStandIn()
-    transport = httpx.ASGITransport(app=standin.app)
-    async with httpx.AsyncClient(transport=transport, base_url="http://salesforce.test") as client:
-        form = {
-            "grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer",
-            "assertion": standin.assertion(),
-        }
-        token = (await client.post("/services/oauth2/token", data=form)).json()["access_token"]
-        client.headers["Authorization"] = f"Bearer {token}"
+    async with signed_in(SalesforceStandIn()) as client:
         yield client
 
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from sandbox.web import cut_connection
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sandbox.web import App, Receive, Scope, Send
     from tests.end_to_end.world import World
 
@@ -20,7 +22,7 @@ class Guillotine:
     the kill."""
 
     def __init__(self, world: World) -> None:
-        self._sandbox = world.sandbox
+        self._world = world
         self._number = 0
         self._moment: Moment = "after"
         self._part = ""
@@ -41,6 +43,21 @@ class Guillotine:
         """Returns when the app is dead."""
         async with asyncio.timeout(timeout):
             await self._fell.wait()
+
+    async def outlived(self, is_over: Callable[[], bool]) -> list[str]:
+        """Waits for the kill or until `is_over`; a killed app is started again and does the rest.
+
+        The calls up to the kill; none where the app made fewer.
+        """
+        await self._world.until(lambda: self.is_due or is_over(), 20)
+        if self.is_due:
+            await self.falls()
+        calls = list(self.calls) if self.fell else []
+        self.disarm()
+        if calls:
+            await self._world.sandbox.start_app()
+        await self._world.settled()
+        return calls
 
     @property
     def is_due(self) -> bool:
@@ -66,7 +83,7 @@ class Guillotine:
                 return
             if self._moment == "after":
                 await app(scope, receive, _swallow)
-            await self._sandbox.kill_app()
+            await self._world.sandbox.kill_app()
             self._fell.set()
             await cut_connection(send)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import uuid
+from contextlib import asynccontextmanager
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -12,13 +13,14 @@ from azure.storage.blob import ContainerClient
 
 from integration.jobs.store import JobStore
 from integration.state.blobs import BlobState
-from sandbox.stack import MASTER_KEY
+from sandbox.stack import MASTER_KEY, Sandbox
+from tests.end_to_end.world import World
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
     from integration.jobs.state import JobState
-    from tests.end_to_end.world import World
 
 MAPPING = """
 [prices]
@@ -124,3 +126,23 @@ class Prices:
         """Everything but reads that went to Salesforce."""
         calls = self.world.salesforce.calls
         return [(c.method, c.path) for c in calls if c.method == "PATCH"]
+
+
+@asynccontextmanager
+async def new_prices(
+    folder: Path, *, emptied: bool = False, **settings: str
+) -> AsyncIterator[Prices]:
+    """`folder`: for the mapping files; `emptied`: without the products and prices F&O has at first."""
+    # A short lock: the message of a killed app comes back after that.
+    sandbox = Sandbox(lock_seconds=4)
+    world = World(sandbox)  # before the start: it taps the lines
+    async with sandbox:
+        prices = Prices(world, folder)
+        if emptied:
+            for name in ("ReleasedProductsV2", "SalesPriceAgreements"):
+                await world.put("d365", f"state/{name}", None, method="DELETE")
+        await world.run_with(**prices.settings(**settings))
+        try:
+            yield prices
+        finally:
+            prices.container.close()

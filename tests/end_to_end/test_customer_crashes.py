@@ -25,14 +25,7 @@ async def created_despite(
         row = world.sandbox.salesforce.org.store.tables["Account"].rows[key]
         return bool(row.get("D365_Customer_Number__c"))
 
-    await world.until(lambda: guillotine.is_due or has_number(), 20)
-    if guillotine.is_due:
-        await guillotine.falls()
-    calls = list(guillotine.calls) if guillotine.fell else []
-    guillotine.disarm()
-    if calls:
-        await world.sandbox.start_app()
-    await world.settled()
+    calls = await guillotine.outlived(has_number)
     assert await world.is_in_step(key), (number, moment, calls)
     return calls
 

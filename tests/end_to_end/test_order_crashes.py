@@ -20,14 +20,7 @@ async def ordered_despite(
     deal = await world.open_deal(account, *LINES)
     guillotine.arm(number, moment)
     await world.edit("Opportunity", deal, StageName="Closed Won")
-    await world.until(lambda: guillotine.is_due or world.ordered_by_now(deal), 20)
-    if guillotine.is_due:
-        await guillotine.falls()
-    calls = list(guillotine.calls) if guillotine.fell else []
-    guillotine.disarm()
-    if calls:
-        await world.sandbox.start_app()
-    await world.settled()
+    calls = await guillotine.outlived(lambda: world.ordered_by_now(deal))
     assert await world.is_ordered(deal), (number, moment, calls)
     return calls
 

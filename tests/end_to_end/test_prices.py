@@ -10,9 +10,7 @@ import pytest
 import pytest_asyncio
 
 from sandbox import topology
-from sandbox.stack import Sandbox
-from tests.end_to_end.price_world import EAST, WEST, Prices
-from tests.end_to_end.world import World
+from tests.end_to_end.price_world import EAST, WEST, Prices, new_prices
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -21,17 +19,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Prices]:
-    folder = tmp_path_factory.mktemp("prices")
-    # A short lock: the message of a killed app comes back after that.
-    sandbox = Sandbox(lock_seconds=4)
-    world = World(sandbox)  # before the start: it taps the lines
-    async with sandbox:
-        prices = Prices(world, folder)
-        await world.run_with(**prices.settings())
-        try:
-            yield prices
-        finally:
-            prices.container.close()
+    async with new_prices(tmp_path_factory.mktemp("prices")) as prices:
+        yield prices
 
 
 @pytest_asyncio.fixture(loop_scope="module")

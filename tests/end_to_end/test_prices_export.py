@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 import pytest_asyncio
 
-from sandbox.stack import Sandbox
-from tests.end_to_end.price_world import Prices
-from tests.end_to_end.world import World
+from tests.end_to_end.price_world import Prices, new_prices
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -27,17 +25,9 @@ CUSTOM = "Direct Sales"
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def prices(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Prices]:
-    sandbox = Sandbox(lock_seconds=4)
-    world = World(sandbox)
-    async with sandbox:
-        found = Prices(world, tmp_path_factory.mktemp("prices"))
-        for name in ("ReleasedProductsV2", "SalesPriceAgreements"):
-            await world.put("d365", f"state/{name}", None, method="DELETE")
-        await world.run_with(**found.settings(**FAST))
-        try:
-            yield found
-        finally:
-            found.container.close()
+    folder = tmp_path_factory.mktemp("prices")
+    async with new_prices(folder, emptied=True, **FAST) as prices:
+        yield prices
 
 
 def calls(prices: Prices, part: str) -> int:

@@ -9,12 +9,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import pytest_asyncio
 
-from sandbox.stack import Sandbox
 from tests.end_to_end.guillotine import Guillotine
 from tests.end_to_end.job_runs import claims_over
 from tests.end_to_end.operator_desk import Operator
-from tests.end_to_end.price_world import Prices
-from tests.end_to_end.world import World
+from tests.end_to_end.price_world import Prices, new_prices
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -29,17 +27,9 @@ BOOKS = ("standard", "Direct Sales")
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def prices(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Prices]:
-    sandbox = Sandbox(lock_seconds=4)
-    world = World(sandbox)
-    async with sandbox:
-        found = Prices(world, tmp_path_factory.mktemp("prices"))
-        for name in ("ReleasedProductsV2", "SalesPriceAgreements"):
-            await world.put("d365", f"state/{name}", None, method="DELETE")
-        await world.run_with(**found.settings(BULK_POLL_SECONDS="0.2"))
-        try:
-            yield found
-        finally:
-            found.container.close()
+    folder = tmp_path_factory.mktemp("prices")
+    async with new_prices(folder, emptied=True, BULK_POLL_SECONDS="0.2") as prices:
+        yield prices
 
 
 def product(item: str, **fields: Any) -> dict[str, Any]:

@@ -1,14 +1,23 @@
-"""A flow between two dicts, with faults on demand: what the engine and the dispatcher need of a real one."""
+"""What tests of flows share: a flow between two dicts, with faults on demand, and the reading of outcomes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from integration.errors import RecordBusy, RecordNeedsReview, SystemName
+from integration.errors import IntegrationError, RecordBusy, RecordNeedsReview, SystemName
 from integration.flows.flow import Record, Write
-from integration.flows.outcomes import Moved, Skipped
+from integration.flows.outcomes import Failed, Moved, Outcome, Skipped
 from integration.mapping.tables import Change
 from integration.recovery.decisions import EndState, FailurePolicy
+
+# A mapping with a second company.
+COMPANIES = '[companies]\ndefault = "usmf"\n[companies.by_country]\nDE = "demf"\n'
+
+
+def error_of(outcome: Outcome) -> IntegrationError:
+    assert isinstance(outcome, Failed), outcome
+    assert isinstance(outcome.error, IntegrationError), outcome
+    return outcome.error
 
 
 @dataclass

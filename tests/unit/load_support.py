@@ -42,7 +42,7 @@ from tests.unit.account_support import (
     MemorySalesforce,
     settings_of,
 )
-from tests.unit.test_jobs_support import Crash, JobBlobs
+from tests.unit.test_jobs_support import CrashClock, JobBlobs
 from tests.unit.test_jobs_support import World as Jobs
 
 if TYPE_CHECKING:
@@ -65,21 +65,8 @@ _WORDS = {
 }
 
 
-class Clock:
-    """Counts effects; the process dies right at the one numbered `at`."""
-
-    def __init__(self) -> None:
-        self.ticks = 0
-        self.at = 0
-
-    def __call__(self) -> None:
-        self.ticks += 1
-        if self.ticks == self.at:
-            raise Crash
-
-
 class Salesforce(MemorySalesforce):
-    def __init__(self, tick: Clock) -> None:
+    def __init__(self, tick: CrashClock) -> None:
         super().__init__()
         self.tick = tick
         self.stamps: dict[str, datetime] = {}
@@ -174,7 +161,7 @@ class Packages:
     """The interface of PackageImport, upserting into the dict; `refuse` judges a row."""
 
     def __init__(
-        self, d365: D365, store: JobBlobs, tick: Clock, now: Callable[[], datetime]
+        self, d365: D365, store: JobBlobs, tick: CrashClock, now: Callable[[], datetime]
     ) -> None:
         self.d365, self.store, self.tick, self.now = d365, store, tick, now
         self.refuse: Callable[[dict[str, str]], tuple[str, str] | None] = lambda row: None
@@ -324,7 +311,7 @@ class Query:
 class Load:
     """The interface of BulkLoad, updating the dict."""
 
-    def __init__(self, salesforce: Salesforce, store: JobBlobs, tick: Clock) -> None:
+    def __init__(self, salesforce: Salesforce, store: JobBlobs, tick: CrashClock) -> None:
         self._salesforce, self._store, self._tick = salesforce, store, tick
         self.begun = 0
 
@@ -366,7 +353,7 @@ class Load:
 class Outbox:
     """Drops a message whose id it has seen, as the broker does."""
 
-    def __init__(self, tick: Clock) -> None:
+    def __init__(self, tick: CrashClock) -> None:
         self._tick = tick
         self.hints: dict[str, Hint] = {}
         self.letters: dict[str, DeadLetter] = {}
@@ -405,7 +392,7 @@ class World:
     """`volume`: settings by their fields. Use `run`, then look at the two dicts."""
 
     def __init__(self, mapping: str | None = None, volume: Any = None, **settings: str) -> None:
-        self.tick = Clock()
+        self.tick = CrashClock()
         self.salesforce = Salesforce(self.tick)
         self.d365 = D365()
         self.jobs = Jobs()

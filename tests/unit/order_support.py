@@ -20,14 +20,13 @@ from integration.settings import GoneSettings, OrderSettings, Settings
 from integration.state.aliases import Aliases
 from integration.state.gone import GoneNotes
 from integration.state.intents import CreateIntents
-from tests.unit.account_support import FIELDS, MemoryStore, settings_of
+from tests.unit.account_support import BUCKET, FIELDS, MemoryStore, settings_of
 
 if TYPE_CHECKING:
     from integration.d365.client import D365Client
     from integration.errors import IntegrationError
     from integration.salesforce.client import SalesforceClient
 
-BUCKET = "bucket-001"
 ACCOUNT = "001Aa0000000001IAA"
 SHIPPING = ("Street", "City", "PostalCode", "State", "Country")
 ACCOUNT_FIELDS = (*FIELDS, *(f"Shipping{part}" for part in SHIPPING))

@@ -6,54 +6,27 @@ import itertools
 from collections import Counter
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from functools import cache
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from integration.d365.client import D365Client
 from integration.flows.payments import PaymentJob, build_payment_job
 from integration.mapping.customisation import load_customisation
-from integration.salesforce.client import SalesforceClient
-from integration.salesforce.repeats import CallRetries
-from integration.settings import D365Settings, PaymentSettings, SalesforceSettings
-from sandbox.d365 import D365StandIn
-from sandbox.salesforce import SalesforceStandIn
-from sandbox.salesforce.server import new_key
-from tests.contract.d365_standin import BASE, CLIENT, new_entra
-from tests.unit.account_support import settings_of
+from integration.settings import PaymentSettings
+from tests.unit.standins_support import (
+    d365_client,
+    new_d365,
+    new_salesforce,
+    salesforce_client,
+    settings_for,
+)
 from tests.unit.state_support import MemoryStore
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from integration.settings import Settings
-    from sandbox.entra import EntraStandIn
-
 NUMBER = "D365_Customer_Number__c"
 TODAY = datetime(2026, 8, 20, 10, 15, tzinfo=UTC)
-
-
-@cache
-def _entra() -> EntraStandIn:
-    return new_entra()
-
-
-@cache
-def _key() -> str:
-    return new_key()
-
-
-class _Token:
-    def __init__(self, entra: EntraStandIn) -> None:
-        self._entra = entra
-
-    def get_token(self, *scopes: str, **_: Any) -> Any:
-        expires = int(datetime.now(UTC).timestamp()) + 3600
-        return SimpleNamespace(token=self._entra.issue_token(CLIENT, BASE), expires_on=expires)
-
-    def close(self) -> None: ...
 
 
 class Cut(httpx.AsyncBaseTransport):
@@ -80,23 +53,10 @@ async def payments(mapping: str | None = None, **settings: Any) -> AsyncIterator
     d365_http = httpx.AsyncClient(transport=world.cuts["d365"])
     salesforce_http = httpx.AsyncClient(transport=world.cuts["salesforce"])
     async with d365_http, salesforce_http:
-        given: Settings = settings_of(FLOW_PAYMENTS=settings.pop("flow", "on")).model_copy(
-            update={
-                "payments": PaymentSettings(**settings),
-                "d365": D365Settings(base_url=BASE, company="usmf", auth="managed_identity"),
-                "salesforce": SalesforceSettings(
-                    login_url="http://salesforce.test",
-                    client_id=world.salesforce.client_id,
-                    username=world.salesforce.username,
-                    private_key=_key(),
-                    audience="https://login.salesforce.com",
-                ),
-            }
-        )
-        d365 = D365Client(given.d365, d365_http, credential=_Token(_entra()), tries=1)
-        salesforce = SalesforceClient(
-            given.salesforce, salesforce_http, retries=CallRetries(tries=1, delay=0.01)
-        )
+        plain = settings_for(world.salesforce, FLOW_PAYMENTS=settings.pop("flow", "on"))
+        given = plain.model_copy(update={"payments": PaymentSettings(**settings)})
+        d365 = d365_client(given, d365_http)
+        salesforce = salesforce_client(given, salesforce_http)
         world.http = salesforce_http
         world.d365_http = d365_http
         world.job = build_payment_job(
@@ -113,8 +73,7 @@ class PaymentWorld:
     d365_http: httpx.AsyncClient
 
     def __init__(self) -> None:
-        self.salesforce = SalesforceStandIn(private_key_pem=_key())
-        self.d365 = D365StandIn(entra=_entra())
+        self.salesforce, self.d365 = new_salesforce(), new_d365()
         self.cuts = {"salesforce": Cut(self.salesforce.app), "d365": Cut(self.d365.app)}
         self.store = MemoryStore()
         self.now = TODAY

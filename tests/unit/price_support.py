@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from integration.deadline import deadline
-from integration.errors import RecordRejected
+from integration.errors import RecordRejected, Unreachable
 from integration.flows.price_rules import PriceRules
 from integration.flows.pricebook_changes import Org
 from integration.flows.pricebook_writer import Pushed
@@ -22,7 +22,7 @@ from integration.salesforce.bulk_position import LoadResult
 from integration.settings import VolumeSettings
 from integration.state.pushed import Rows
 from integration.state.spool import Spool
-from tests.unit.test_jobs_support import JobBlobs
+from tests.unit.test_jobs_support import CrashClock, JobBlobs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,6 +37,19 @@ base_currencies = { usmf = "USD" }
 inactive = { ProductLifecycleStateId = ["Obsolete"] }
 [prices.books.Direct]
 group = "D"
+"""
+FOUR_BOOKS = """[prices.books.Dealers]
+group = "DEAL"
+[prices.books.Key]
+customer = "US-001"
+group = "DEAL"
+currencies = ["USD"]
+[prices.books.Germany]
+company = "demf"
+[prices.books.Shop]
+site = "2"
+warehouse = "24"
+currencies = ["USD"]
 """
 BOOKS = {"standard": "01sS", "Direct": "01sD"}
 ENTRY = "D365_Key__c"
@@ -295,6 +308,25 @@ class Run:
             if progress.done:
                 assert not [name for name in self.blobs.documents if name.startswith("spool/")]
                 return totals
+            position = progress.position
+        raise AssertionError("the job never ends")
+
+    async def run_that_dies(self, at: int) -> int:
+        """All steps of one run; before or after its n-th write the process ends, and the step runs again.
+
+        `at` counts both moments of every write; the answer is how many there were.
+        """
+        clock = CrashClock(at, Unreachable("storage", system="storage"))
+        self.blobs.crash = clock
+        position: dict[str, Any] = {}
+        for _ in range(400):
+            try:
+                progress = await self.step(position)
+            except Unreachable:
+                continue
+            if progress.done:
+                self.blobs.crash = lambda: None
+                return clock.ticks
             position = progress.position
         raise AssertionError("the job never ends")
 

@@ -3,59 +3,40 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from datetime import UTC, date, datetime, timedelta
-from functools import cache
-from types import SimpleNamespace
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 import httpx
+import pytest
 
-from integration.d365.client import D365Client
+from integration.errors import RecordNeedsReview
 from integration.flows.context import FlowContext
 from integration.flows.customer_accounts import CustomerFlow
 from integration.flows.engine import converge
 from integration.flows.invoices import InvoiceFlow
 from integration.mapping.customisation import load_customisation
-from integration.salesforce.client import SalesforceClient
-from integration.salesforce.repeats import CallRetries
-from integration.settings import D365Settings, SalesforceSettings
 from integration.state.aliases import Aliases
 from integration.state.intents import CreateIntents
-from sandbox.d365 import D365StandIn
-from sandbox.salesforce import SalesforceStandIn
-from sandbox.salesforce.server import new_key
 from sandbox.web import Fault
-from tests.contract.d365_standin import BASE, CLIENT, new_entra
-from tests.unit.account_support import settings_of
+from tests.contract.d365_standin import BASE
+from tests.unit.account_support import BUCKET
+from tests.unit.flow_support import error_of
+from tests.unit.standins_support import (
+    d365_client,
+    new_d365,
+    new_salesforce,
+    salesforce_client,
+    settings_for,
+)
 from tests.unit.state_support import MemoryStore
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from integration.flows.outcomes import Outcome
-    from sandbox.entra import EntraStandIn
 
 NUMBER = "D365_Customer_Number__c"
 TODAY = date(2026, 8, 20)
-BUCKET = "bucket-001"
-
-
-@cache
-def _entra() -> EntraStandIn:
-    return new_entra()
-
-
-@cache
-def _key() -> str:
-    return new_key()
-
-
-class _Credential:
-    def get_token(self, *scopes: str, **_: Any) -> Any:
-        expires = int(datetime.now(UTC).timestamp()) + 3600
-        return SimpleNamespace(token=_entra().issue_token(CLIENT, BASE), expires_on=expires)
-
-    def close(self) -> None: ...
 
 
 class BothSystems:
@@ -67,10 +48,8 @@ class BothSystems:
     store: MemoryStore
 
     def __init__(self, *, picklists: bool = False) -> None:
-        self.salesforce = SalesforceStandIn(
-            private_key_pem=_key(), state_country_picklists=picklists
-        )
-        self.d365 = D365StandIn(entra=_entra())
+        self.salesforce = new_salesforce(state_country_picklists=picklists)
+        self.d365 = new_d365()
 
     async def run(self, *keys: str, dry: bool = False) -> dict[str, Outcome]:
         """Of invoices or customers, as the keys say."""
@@ -180,27 +159,14 @@ async def both_systems(
 ) -> AsyncIterator[BothSystems]:
     """`settings` of the app by their names."""
     world = BothSystems(picklists=picklists)
-    given = settings_of(**settings).model_copy(
-        update={
-            "d365": D365Settings(base_url=BASE, company="usmf", auth="managed_identity"),
-            "salesforce": SalesforceSettings(
-                login_url="http://salesforce.test",
-                client_id=world.salesforce.client_id,
-                username=world.salesforce.username,
-                private_key=_key(),
-                audience="https://login.salesforce.com",
-            ),
-        }
-    )
+    given = settings_for(world.salesforce, **settings)
     async with (
         httpx.AsyncClient(transport=httpx.ASGITransport(world.d365.app)) as d365_http,
         httpx.AsyncClient(transport=httpx.ASGITransport(world.salesforce.app)) as salesforce_http,
     ):
         world.http = {"d365": d365_http, "salesforce": salesforce_http}
-        d365 = D365Client(given.d365, d365_http, credential=_Credential(), tries=1)
-        salesforce = SalesforceClient(
-            given.salesforce, salesforce_http, retries=CallRetries(tries=1, delay=0.01)
-        )
+        d365 = d365_client(given, d365_http)
+        salesforce = salesforce_client(given, salesforce_http)
         world.store = MemoryStore()
         intents = CreateIntents(world.store, quarantine=timedelta(minutes=15))
         context = FlowContext(
@@ -211,3 +177,32 @@ async def both_systems(
         world.customers = CustomerFlow(context)
         yield world
         await d365.close()
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[BothSystems]:
+    async with both_systems() as world:
+        yield world
+
+
+@pytest.fixture
+async def creating() -> AsyncIterator[BothSystems]:
+    async with both_systems(CUSTOMERS_WITHOUT_ACCOUNT="create") as world:
+        yield world
+
+
+async def review(world: BothSystems, key: str) -> str:
+    """Why a person has to decide about this customer."""
+    error = error_of((await world.run(key))[key])
+    assert isinstance(error, RecordNeedsReview), error
+    return error.reason
+
+
+async def account(world: BothSystems, key: str) -> dict[str, Any]:
+    (row,) = [row for row in await world.rows("Account") if row["Id"] == key]
+    return row
+
+
+async def invoice(world: BothSystems, number: str = "CIV-1") -> dict[str, Any]:
+    (row,) = [row for row in await world.rows("Invoice__c") if row["Name"] == number]
+    return row

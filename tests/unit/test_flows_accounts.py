@@ -6,9 +6,9 @@ from integration.errors import IntegrationError, RecordNeedsReview, RecordReject
 from integration.flows.outcomes import Failed, Moved, Outcome, Skipped, Synced, WouldChange
 from integration.salesforce.errors import DuplicateRecord
 from tests.unit.account_support import COMPANY, ID, NUMBER, NUMBER_FIELD, A, B, C, World, account_id
+from tests.unit.flow_support import COMPANIES
 
 CHANGED, UNCHANGED = Synced(changed=True), Synced(changed=False)
-COMPANIES = '[companies]\ndefault = "usmf"\n[companies.by_country]\nDE = "demf"\n'
 
 
 @pytest.fixture

@@ -6,14 +6,13 @@ from integration.d365.batch import OperationResult
 from integration.d365.errors import RecordExists
 from integration.errors import (
     CreatePending,
-    IntegrationError,
     OutcomeUnknown,
     RecordNeedsReview,
     RecordRejected,
     Throttled,
 )
 from integration.flows.engine import converge
-from integration.flows.outcomes import Failed, Moved, Outcome, Skipped, Synced, WouldChange
+from integration.flows.outcomes import Moved, Skipped, Synced, WouldChange
 from integration.salesforce.errors import DuplicateRecord
 from tests.unit.account_support import BUCKET
 from tests.unit.contact_support import (
@@ -29,6 +28,7 @@ from tests.unit.contact_support import (
     E,
     contact_id,
 )
+from tests.unit.flow_support import error_of
 
 CHANGED, UNCHANGED = Synced(changed=True), Synced(changed=False)
 
@@ -38,12 +38,6 @@ def world() -> ContactWorld:
     world = ContactWorld()
     world.account()
     return world
-
-
-def error_of(outcome: Outcome) -> IntegrationError:
-    assert isinstance(outcome, Failed), outcome
-    assert isinstance(outcome.error, IntegrationError), outcome.error
-    return outcome.error
 
 
 async def test_a_contact_becomes_a_contact_person_of_its_customer(world: ContactWorld) -> None:

@@ -6,52 +6,33 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from integration.errors import IntegrationError, RecordBusy, RecordNeedsReview
-from integration.flows.outcomes import Failed, Outcome, Skipped, Synced, WouldChange
-from tests.unit.receivables_support import NUMBER, BothSystems, both_systems
+from integration.errors import IntegrationError, RecordBusy
+from integration.flows.outcomes import Skipped, Synced, WouldChange
+from tests.unit.flow_support import COMPANIES, error_of
+from tests.unit.receivables_support import (
+    NUMBER,
+    BothSystems,
+    account,
+    both_systems,
+    creating,
+    review,
+    world,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+__all__ = ["creating", "world"]  # the fixtures
+
 CHANGED, UNCHANGED = Synced(changed=True), Synced(changed=False)
-COMPANIES = '[companies]\ndefault = "usmf"\n[companies.by_country]\nDE = "demf"\n'
 TAX = '[customers.match]\nSic = "TaxExemptNumber"\n'
 ID = "SalesforceAccountId"
-
-
-@pytest.fixture
-async def world() -> AsyncIterator[BothSystems]:
-    async with both_systems() as world:
-        yield world
-
-
-@pytest.fixture
-async def creating() -> AsyncIterator[BothSystems]:
-    async with both_systems(CUSTOMERS_WITHOUT_ACCOUNT="create") as world:
-        yield world
 
 
 @pytest.fixture
 async def linking() -> AsyncIterator[BothSystems]:
     async with both_systems(CUSTOMERS_WITHOUT_ACCOUNT="link") as world:
         yield world
-
-
-def error_of(outcome: Outcome) -> IntegrationError:
-    assert isinstance(outcome, Failed), outcome
-    assert isinstance(outcome.error, IntegrationError), outcome
-    return outcome.error
-
-
-async def review(world: BothSystems, key: str) -> str:
-    error = error_of((await world.run(key))[key])
-    assert isinstance(error, RecordNeedsReview), error
-    return error.reason
-
-
-async def account(world: BothSystems, key: str) -> dict[str, Any]:
-    (row,) = [row for row in await world.rows("Account") if row["Id"] == key]
-    return row
 
 
 async def id_of(world: BothSystems, number: str) -> Any:

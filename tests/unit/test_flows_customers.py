@@ -13,8 +13,9 @@ from integration.errors import (
     Throttled,
     Unreachable,
 )
-from integration.flows.outcomes import Failed, Outcome, Synced
+from integration.flows.outcomes import Synced
 from tests.unit.account_support import ID, NUMBER, NUMBER_FIELD, A, B, World
+from tests.unit.flow_support import error_of
 
 CHANGED = Synced(changed=True)
 NO_ANSWER = OutcomeUnknown("no answer", system="d365", context=CallContext("POST $batch"))
@@ -23,12 +24,6 @@ NO_ANSWER = OutcomeUnknown("no answer", system="d365", context=CallContext("POST
 @pytest.fixture
 def world() -> World:
     return World()
-
-
-def error_of(outcome: Outcome) -> IntegrationError:
-    assert isinstance(outcome, Failed), outcome
-    assert isinstance(outcome.error, IntegrationError), outcome.error
-    return outcome.error
 
 
 async def test_an_answered_create_leaves_no_intent(world: World) -> None:

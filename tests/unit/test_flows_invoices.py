@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from integration.errors import ContractError, IntegrationError, RecordBusy
-from integration.flows.outcomes import Failed, Outcome, Skipped, Synced, WouldChange
+from integration.errors import ContractError, RecordBusy
+from integration.flows.outcomes import Skipped, Synced, WouldChange
 from integration.messaging.hints import bucket_of
-from tests.unit.receivables_support import BothSystems, both_systems
+from tests.unit.flow_support import error_of
+from tests.unit.receivables_support import BothSystems, both_systems, invoice
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -22,17 +23,6 @@ async def world() -> AsyncIterator[BothSystems]:
     async with both_systems() as world:
         await world.account("C-1")
         yield world
-
-
-def error_of(outcome: Outcome) -> IntegrationError:
-    assert isinstance(outcome, Failed), outcome
-    assert isinstance(outcome.error, IntegrationError), outcome
-    return outcome.error
-
-
-async def invoice(world: BothSystems, number: str = "CIV-1") -> dict[str, Any]:
-    (row,) = [row for row in await world.rows("Invoice__c") if row["Name"] == number]
-    return row
 
 
 async def test_a_new_invoice_is_written_with_its_lines_and_again_not(world: BothSystems) -> None:

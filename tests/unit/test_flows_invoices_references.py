@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from integration.errors import IntegrationError, RecordBusy, RecordNeedsReview
-from integration.flows.outcomes import Failed, Outcome, Skipped, Synced
-from tests.unit.receivables_support import BothSystems, both_systems
+from integration.errors import RecordBusy, RecordNeedsReview
+from integration.flows.outcomes import Skipped, Synced
+from tests.unit.flow_support import COMPANIES, error_of
+from tests.unit.receivables_support import BothSystems, both_systems, invoice
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 CHANGED, UNCHANGED = Synced(changed=True), Synced(changed=False)
-COMPANIES = '[companies]\ndefault = "usmf"\n[companies.by_country]\nDE = "demf"\n'
 
 
 @pytest.fixture
@@ -22,17 +22,6 @@ async def world() -> AsyncIterator[BothSystems]:
     async with both_systems() as world:
         await world.account("C-1")
         yield world
-
-
-def error_of(outcome: Outcome) -> IntegrationError:
-    assert isinstance(outcome, Failed), outcome
-    assert isinstance(outcome.error, IntegrationError), outcome
-    return outcome.error
-
-
-async def invoice(world: BothSystems, number: str = "CIV-1") -> dict[str, Any]:
-    (row,) = [row for row in await world.rows("Invoice__c") if row["Name"] == number]
-    return row
 
 
 async def test_an_invoice_without_account_waits(world: BothSystems) -> None:

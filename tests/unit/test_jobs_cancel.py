@@ -9,7 +9,7 @@ import pytest
 
 from integration.errors import RecordRejected, Unreachable
 from integration.jobs.job import Progress
-from tests.unit.test_jobs_support import Countdown, Crash, World
+from tests.unit.test_jobs_support import Countdown, Crash, CrashClock, World
 
 if TYPE_CHECKING:
     from integration.jobs.job import Position
@@ -160,21 +160,13 @@ async def test_a_lost_request_message_is_no_lost_request() -> None:
 async def test_a_crash_anywhere_on_the_way_to_the_end_repeats_no_step(crash_at: int) -> None:
     job = Tidy()
     world, job_id = await begun(job, 2)
-    operations = 0
-
-    def maybe_crash() -> None:
-        nonlocal operations
-        operations += 1
-        if operations == crash_at:
-            raise Crash
-
-    world.crash = world.blobs.crash = maybe_crash
+    world.crash = world.blobs.crash = clock = CrashClock(crash_at)
     try:
         await world.runner.cancel("tidy", job_id)
     except Crash:
         await world.runner.cancel("tidy", job_id)  # the operator repeats the command
     await world.drain()
-    assert operations >= min(crash_at, 15)
+    assert clock.ticks >= min(crash_at, 15)
     world.crash = world.blobs.crash = lambda: None
     state = await state_of(world, job, job_id)
     assert state.status == "cancelled"

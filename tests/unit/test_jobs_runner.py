@@ -16,7 +16,7 @@ from integration.errors import (
 )
 from integration.jobs.job import Progress, RowFailure
 from integration.jobs.messages import StepMessage
-from tests.unit.test_jobs_support import Countdown, Crash, World
+from tests.unit.test_jobs_support import Countdown, Crash, CrashClock, World
 
 
 async def _state(world: World, kind: str = "countdown"):
@@ -105,22 +105,14 @@ async def test_a_crash_before_or_after_any_write_or_send_loses_and_repeats_nothi
 ) -> None:
     job = Countdown(3)
     world = World(job)
-    operations = 0
-
-    def maybe_crash() -> None:
-        nonlocal operations
-        operations += 1
-        if operations == crash_at:
-            raise Crash
-
-    world.crash = world.blobs.crash = maybe_crash
+    world.crash = world.blobs.crash = clock = CrashClock(crash_at)
     try:
         await world.runner.start("countdown", {})
     except Crash:
         world.pass_time(31)
         await world.runner.start("countdown", {})
     await world.drain()
-    assert operations >= crash_at  # it did crash
+    assert clock.ticks >= crash_at  # it did crash
     world.crash = world.blobs.crash = lambda: None
     runs = await world.runner.store.runs("countdown")
     held, _ = await world.runner.store.holder("countdown")

@@ -21,6 +21,20 @@ class Crash(BaseException):
     """The process is gone: nothing catches it."""
 
 
+class CrashClock:
+    """Counts effects on the outside; the process dies right at the one numbered `at`."""
+
+    def __init__(self, at: int = 0, error: type[BaseException] | BaseException = Crash) -> None:
+        self.ticks = 0
+        self.at = at
+        self._error = error
+
+    def __call__(self) -> None:
+        self.ticks += 1
+        if self.ticks == self.at:
+            raise self._error
+
+
 class JobBlobs(MemoryStore):
     """Crashes right before or right after the n-th write."""
 

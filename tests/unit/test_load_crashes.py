@@ -7,30 +7,24 @@ of seven, or at each of them with SOAK_ROUNDS set.
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.unit import test_load_cancel
 from tests.unit.account_support import ID, NUMBER_FIELD
-from tests.unit.load_support import World
-from tests.unit.test_loads import fill
+
+if TYPE_CHECKING:
+    from tests.unit.load_support import World
 
 STRIDE = 1 if "SOAK_ROUNDS" in os.environ else 7
-BAD = ("", "validateField failed on field 'CustTable.ZipCode'")
 
 
 def prepared() -> tuple[World, list[str]]:
     """New, changed, equal, refused, rejected and unclear accounts; two packages of creates."""
-    world = World(None, {"package_rows": 6, "bulk_threshold": 4, "package_threshold": 2})
-    keys = fill(world, 16)
-    for key in keys[10:13]:
-        row = {"OrganizationName": f"Acme {keys.index(key)}", "AddressCity": "Hamburg"}
-        world.d365.add(f"US-9{key[-5:-3]}", key, **row)
-    world.salesforce.accounts[keys[10]]["Name"] = "Changed"
+    world, keys = test_load_cancel.prepared()
     world.d365.add("US-81", keys[13])
     world.d365.add("US-82", keys[13])
-    world.salesforce.accounts[keys[14]]["BillingCountry"] = "Nowhere"
-    world.packages.refuse = lambda row: BAD if row[ID.upper()] == keys[0] else None
     return world, keys
 
 

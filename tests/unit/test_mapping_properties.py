@@ -11,29 +11,20 @@ from hypothesis import strategies as st
 
 from integration.errors import RecordRejected
 from integration.mapping import codes, transforms
-from integration.mapping.accounts import OPTIONAL_SOURCES, account_mapping
-from integration.mapping.customisation import load_customisation
+from integration.mapping.accounts import OPTIONAL_SOURCES
 from integration.mapping.registry import KINDS, Options, build
 from integration.mapping.tables import FieldProblem
 from integration.mapping.values import TransformError, cut_to, length_of, same
+from tests.unit.mapping_support import FOUR_FIELDS, accounts_of
 
-FILE = """
+FILE = (
+    """
 [companies]
 field = "Entity__c"
 by_country = { DE = "demf" }
-[accounts.fields.CreditRating]
-source = "Rating"
-transform = "upper"
-[accounts.fields.AnnualVolume]
-source = "AnnualRevenue"
-transform = "decimal(2)"
-[accounts.fields.CustomerSince]
-source = "Since__c"
-transform = "date"
-[accounts.fields.IsVip]
-source = "Vip__c"
-transform = "no_yes"
-[accounts.fields.Terms]
+"""
+    + FOUR_FIELDS
+    + """[accounts.fields.Terms]
 source = "Terms__c"
 transform = "map"
 table = { a = "1", b = "2" }
@@ -42,12 +33,8 @@ default = "1"
 source = "Hold__c"
 owner = "d365"
 """
-MAPPING = account_mapping(
-    load_customisation(FILE),
-    default_company="usmf",
-    salesforce_id_field="SalesforceAccountId",
-    customer_number_field="D365_Customer_Number__c",
 )
+MAPPING = accounts_of(FILE)
 FIELDS = MAPPING.source_fields(OPTIONAL_SOURCES)
 IDS = st.text("abcxyzABCXYZ0189", min_size=15, max_size=15)
 TEXT = st.text(st.characters(exclude_categories=()), max_size=300)  # half characters as well

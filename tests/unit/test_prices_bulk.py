@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from integration.errors import RecordRejected, Unreachable
+from integration.errors import RecordRejected
 from tests.unit.price_support import BOOKS, ENTRY, ITEM, Run, order
 
 if TYPE_CHECKING:
@@ -288,25 +288,8 @@ def check(run: Run) -> None:
 async def test_a_crash_in_any_write_confirms_nothing_that_was_not_sent(moment: str) -> None:
     """The process ends around the n-th write, for every n; the step runs again from its position."""
     for crash_at in range(1, 200):
-        run, writes = uneven(), 0
-
-        def crash(at: int = crash_at) -> None:
-            nonlocal writes
-            writes += 1
-            if writes == 2 * at - (moment == "before"):
-                raise Unreachable("storage", system="storage")
-
-        run.blobs.crash = crash
-        position: dict[str, Any] = {}
-        for _ in range(400):
-            try:
-                progress = await run.step(position)
-            except Unreachable:
-                continue
-            if progress.done:
-                break
-            position = json.loads(json.dumps(progress.position))
-        run.blobs.crash = lambda: None
+        run = uneven()
+        writes = await run.run_that_dies(2 * crash_at - (moment == "before"))
         check(run)
         run.org.refuses, run.target.refuses, run.source.slow = {}, set(), False
         counts = await run.run()

@@ -102,25 +102,7 @@ async def test_a_step_that_is_repeated_changes_nothing(stop_at: int) -> None:
 @pytest.mark.parametrize("crash_at", range(1, 20))
 async def test_a_crash_between_the_writes_of_fingerprints_loses_no_item(crash_at: int) -> None:
     run = Run(*ITEMS)
-    writes = 0
-
-    def crash() -> None:
-        nonlocal writes
-        writes += 1
-        if writes == crash_at:
-            raise Unreachable("storage", system="storage")
-
-    run.blobs.crash = crash
-    position: dict[str, Any] = {}
-    for _ in range(50):
-        try:
-            progress = await run.step(position)
-        except Unreachable:
-            continue
-        if progress.done:
-            break
-        position = progress.position
-    run.blobs.crash = lambda: None
+    await run.run_that_dies(crash_at)
     assert run.target.held == dict.fromkeys(ITEMS, "10.00")
     run.source.prices = dict.fromkeys(ITEMS, 12)
     await run.run()

@@ -20,26 +20,18 @@ from integration.flows.pricing.mapper import ItemMapper
 from integration.flows.pricing.source import SourceItem
 from integration.mapping.customisation import load_customisation
 from integration.mapping.products import ProductMapping
+from tests.unit.price_support import FOUR_BOOKS
 
 TODAY = date(2026, 7, 31)
-FILE = """
+FILE = (
+    """
 [prices]
 base_currencies = { usmf = "USD", demf = "EUR" }
 inactive = { ProductLifecycleStateId = ["Obsolete"] }
 product_fields = { Family = "ProductGroupId" }
-[prices.books.Dealers]
-group = "DEAL"
-[prices.books.Key]
-customer = "US-001"
-group = "DEAL"
-currencies = ["USD"]
-[prices.books.Germany]
-company = "demf"
-[prices.books.Shop]
-site = "2"
-warehouse = "24"
-currencies = ["USD"]
 """
+    + FOUR_BOOKS
+)
 EMPTY = dict.fromkeys(VARIANTS, "")
 
 days = st.sampled_from(

@@ -12,24 +12,10 @@ from hypothesis import strategies as st
 
 from integration.flows.price_rules import PriceRules
 from integration.mapping.customisation import load_customisation
+from tests.unit.price_support import FOUR_BOOKS
 
 TODAY = date(2026, 7, 31)
-FILE = """
-[prices]
-base_currencies = { usmf = "USD", demf = "EUR" }
-[prices.books.Dealers]
-group = "DEAL"
-[prices.books.Key]
-customer = "US-001"
-group = "DEAL"
-currencies = ["USD"]
-[prices.books.Germany]
-company = "demf"
-[prices.books.Shop]
-site = "2"
-warehouse = "24"
-currencies = ["USD"]
-"""
+FILE = '\n[prices]\nbase_currencies = { usmf = "USD", demf = "EUR" }\n' + FOUR_BOOKS
 
 
 def rules(text: str = FILE) -> PriceRules:

@@ -1,16 +1,13 @@
 """The webhook: what is taken in, from each of the forms in which Salesforce tells of changes."""
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-import integration.wiring
-from tests.unit.account_support import account_id
+from tests.unit.account_support import A, account_id
 from tests.unit.trigger_support import (
     MemoryQueues,
-    app_with,
     envelope,
     is_ack,
     notification,
@@ -18,25 +15,10 @@ from tests.unit.trigger_support import (
     post_json,
     post_soap,
     problem_of,
-    webhook_settings,
+    queues,
 )
 
-A = account_id(1)
-
-OTHER_ORG = "00DBb0000000002MAA"
-
-
-@pytest.fixture
-def queues() -> Iterator[MemoryQueues]:
-    queues = MemoryQueues()
-    before = integration.wiring._app
-    integration.wiring._app = app_with(webhook_settings(), queues)
-    yield queues
-    integration.wiring._app = before
-
-
-def configure(queues: MemoryQueues, **webhook: Any) -> None:
-    integration.wiring._app = app_with(webhook_settings(**webhook), queues)
+__all__ = ["queues"]  # the fixture
 
 
 @pytest.mark.parametrize("count", [1, 2, 100])

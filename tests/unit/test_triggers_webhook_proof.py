@@ -5,19 +5,19 @@ import hashlib
 import hmac
 import json
 import time
-from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
 import integration.wiring
-from tests.unit.account_support import account_id
+from tests.unit.account_support import A
 from tests.unit.trigger_support import (
     ORG,
+    OTHER_ORG,
     SECRET,
     TRACE,
     MemoryQueues,
     app_with,
+    configure,
     envelope,
     is_ack,
     notification,
@@ -26,26 +26,12 @@ from tests.unit.trigger_support import (
     post_json,
     post_soap,
     problem_of,
+    queues,
     signed,
     webhook_settings,
 )
 
-A = account_id(1)
-
-OTHER_ORG = "00DBb0000000002MAA"
-
-
-@pytest.fixture
-def queues() -> Iterator[MemoryQueues]:
-    queues = MemoryQueues()
-    before = integration.wiring._app
-    integration.wiring._app = app_with(webhook_settings(), queues)
-    yield queues
-    integration.wiring._app = before
-
-
-def configure(queues: MemoryQueues, **webhook: Any) -> None:
-    integration.wiring._app = app_with(webhook_settings(**webhook), queues)
+__all__ = ["queues"]  # the fixture
 
 
 async def test_a_signed_event_is_accepted(queues: MemoryQueues) -> None:

@@ -1,17 +1,17 @@
 """The webhook: what is refused for its form, and what the caller is told."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 import integration.wiring
 from integration.errors import Unreachable
-from tests.unit.account_support import account_id
+from tests.unit.account_support import A
 from tests.unit.trigger_support import (
+    OTHER_ORG,
     SECRET,
     MemoryQueues,
-    app_with,
+    configure,
     envelope,
     notification,
     outbound_message,
@@ -19,26 +19,11 @@ from tests.unit.trigger_support import (
     post_json,
     post_soap,
     problem_of,
+    queues,
     signed,
-    webhook_settings,
 )
 
-A = account_id(1)
-
-OTHER_ORG = "00DBb0000000002MAA"
-
-
-@pytest.fixture
-def queues() -> Iterator[MemoryQueues]:
-    queues = MemoryQueues()
-    before = integration.wiring._app
-    integration.wiring._app = app_with(webhook_settings(), queues)
-    yield queues
-    integration.wiring._app = before
-
-
-def configure(queues: MemoryQueues, **webhook: Any) -> None:
-    integration.wiring._app = app_with(webhook_settings(**webhook), queues)
+__all__ = ["queues"]  # the fixture
 
 
 async def test_another_content_type_is_refused(queues: MemoryQueues) -> None:

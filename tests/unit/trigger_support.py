@@ -4,14 +4,16 @@ import hashlib
 import hmac
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import fields
 from types import SimpleNamespace
 from typing import Any
 
 import azure.functions as func
+import pytest
 from defusedxml.ElementTree import fromstring
 
+import integration.wiring
 from integration.messaging.dead_letters import DeadLetter
 from integration.messaging.hints import Hint
 from integration.settings import Settings, WebhookSettings
@@ -20,6 +22,7 @@ from integration.wiring import App
 from tests.unit.account_support import settings_of
 
 ORG = "00DAa0000000001MAA"
+OTHER_ORG = "00DBb0000000002MAA"
 SECRET = "hmac-key"
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
@@ -62,6 +65,21 @@ def app_with(settings: Settings, queues: MemoryQueues, **parts: Any) -> App:
     }
     given["journal"] = MemoryJournal()
     return App(**{**dict.fromkeys((part.name for part in fields(App)), None), **given, **parts})
+
+
+@pytest.fixture
+def queues() -> Iterator[MemoryQueues]:
+    """Those of the app that a test calls."""
+    queues = MemoryQueues()
+    before = integration.wiring._app
+    integration.wiring._app = app_with(webhook_settings(), queues)
+    yield queues
+    integration.wiring._app = before
+
+
+def configure(queues: MemoryQueues, **webhook: Any) -> None:
+    """Another app with these queues."""
+    integration.wiring._app = app_with(webhook_settings(**webhook), queues)
 
 
 def signed(body: bytes, *, secret: str = SECRET, at: float | None = None) -> dict[str, str]:
