@@ -71,8 +71,8 @@ def _text_line(rule: FieldRule, places: list[int]) -> Line | None:
         return _id_line(places[0]) if len(places) == 1 else None
     if transform.kind not in ("direct", "cut", "cut_lines", "phone", "url"):
         return None
-    # Up to so many characters the text certainly fits: each may count twice.
-    fits = min(transform.length or _ENDLESS, rule.length or _ENDLESS) // 2
+    longest = min(transform.length or _ENDLESS, rule.length or _ENDLESS)
+    fits = longest // 2  # so many characters certainly: each may count twice
     required, [first, *others] = rule.required, places
     changed = _whole_text(rule)
     kind = transform.kind
@@ -82,23 +82,22 @@ def _text_line(rule: FieldRule, places: list[int]) -> Line | None:
         for place in others:
             more = columns[place]
             texts = [text or more[row].rstrip() for row, text in enumerate(texts)]
-        if max(map(len, texts)) <= fits and _stays(kind, "\0".join(texts)):
-            cells: list[Cell] = list(texts)
+        whole = "\0".join(texts)
+        if kind in ("phone", "url") and not _stays(whole):
+            cells: list[Cell] = [changed(text) if text else text for text in texts]
+        elif "\n" not in whole and max(map(len, texts)) <= (longest if whole.isascii() else fits):
+            cells = list(texts)
         else:
-            cells = [changed(text) if text else text for text in texts]
+            cells = [changed(text) if len(text) > fits or "\n" in text else text for text in texts]
         return [text or None for text in cells] if required else cells
 
     return line
 
 
-def _stays(kind: str, texts: str) -> bool:
-    """Whether a transform changes none of these texts (joined by NUL, no blanks at their ends)."""
-    if "\n" in texts:
-        return kind == "direct"
-    if kind in ("phone", "url"):
-        single = "  " not in texts and "\t" not in texts
-        return texts.isascii() and texts[:1] != " " and "\0 " not in texts and single
-    return True
+def _stays(texts: str) -> bool:
+    """Whether nothing has to be done about the blanks in these texts (joined by NUL, none at their ends)."""
+    single = "  " not in texts and "\t" not in texts and "\n" not in texts
+    return texts.isascii() and texts[:1] != " " and "\0 " not in texts and single
 
 
 def _whole_text(rule: FieldRule) -> Callable[[str], Cell]:

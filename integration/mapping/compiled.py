@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 from integration.mapping.cells import cell_text, line_for
 from integration.mapping.values import Comparison, TransformError, canonical
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from integration.mapping.tables import FieldRule, Mapped, MappingTable, Record
 
 Kind = Literal["text", "number", "checkbox"]  # of a column
-_T = TypeVar("_T")
 Texts = tuple[str, ...]
 Kept = tuple[Texts, bytes]
 Fold = tuple[int, Callable[[str], str]]  # the place of a text, and what makes its key of comparison
@@ -46,6 +45,14 @@ class Shape:
     comparisons: tuple[Comparison, ...]
     create_only: tuple[str, ...]
     create_comparisons: tuple[Comparison, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Lines:
+    """`places`: the columns that they read."""
+
+    lines: list[Line]
+    places: list[int]
 
 
 class CompiledTable:
@@ -74,8 +81,17 @@ class CompiledTable:
             self._add_shape([rule for rule in table.rules if rule.applies_to(sample)])
         place = {name: number for number, name in enumerate(self.columns)}
         lines = {rule.target: line_for(rule, place, self._readers) for rule in table.rules}
-        self._kept = [[lines[name] for name in shape.targets] for shape in self.shapes]
-        self._created = [[lines[name] for name in shape.create_only] for shape in self.shapes]
+        reads = {
+            rule.target: {place[name] for name in (*rule.sources, *rule.beside) if name in place}
+            for rule in table.rules
+        }
+
+        def group(targets: Sequence[str]) -> _Lines:
+            places = {each for name in targets for each in reads[name]}
+            return _Lines([lines[name] for name in targets], sorted(places))
+
+        self._kept = [group(shape.targets) for shape in self.shapes]
+        self._created = [group(shape.create_only) for shape in self.shapes]
         self._folds = [_folds(shape) for shape in self.shapes]
 
     def _add_shape(self, applying: list[FieldRule]) -> None:
@@ -116,26 +132,36 @@ class CompiledTable:
             self._known[deciding] = shape
         return self._known[deciding]
 
-    def kept(self, shape: Shape, rows: Sequence[Sequence[str]]) -> list[Kept | None]:
-        """Of rows of this shape: the texts of its targets and their digest; None: ask the table."""
-        cells, odd = _cells(self._kept[shape.number], rows)
-        if odd:
-            return _without(odd, rows, lambda others: self.kept(shape, others))
-        keys = list(cells)
-        for place, fold in self._folds[shape.number]:
-            keys[place] = [fold(text) for text in cells[place]]
-        texts, digests = zip(*cells, strict=True), map(_digest, zip(*keys, strict=True))
-        return list(zip(texts, digests, strict=True))
+    def by_shape(
+        self, rows: Sequence[Sequence[str]]
+    ) -> tuple[list[tuple[Shape, Sequence[Sequence[str]]]], list[Sequence[str]]]:
+        """The rows of each shape, and those that have none."""
+        found: dict[int, list[Sequence[str]]] = {}
+        none: list[Sequence[str]] = []
+        for row in rows:
+            shape = self.shape_of(row)
+            if shape is None:
+                none.append(row)
+            elif self._deciding:
+                found.setdefault(shape.number, []).append(row)
+            else:  # all have the same
+                return [(shape, rows)], []
+        return [(self.shapes[number], mine) for number, mine in found.items()], none
+
+    def kept(self, shape: Shape, rows: Sequence[Sequence[str]]) -> list[Texts | None]:
+        """Of rows of this shape: the texts of its targets; None: ask the table."""
+        return _texts(self._kept[shape.number], rows)
 
     def created(self, shape: Shape, rows: Sequence[Sequence[str]]) -> list[Texts | None]:
         """The same for what only a creation sets."""
-        lines = self._created[shape.number]
-        if not lines:
-            return [()] * len(rows)
-        cells, odd = _cells(lines, rows)
-        if odd:
-            return _without(odd, rows, lambda others: self.created(shape, others))
-        return list(zip(*cells, strict=True))
+        return _texts(self._created[shape.number], rows)
+
+    def digest_of_texts(self, shape: Shape, texts: Texts) -> bytes:
+        """Of what `kept` gave."""
+        keys = list(texts)
+        for place, fold in self._folds[shape.number]:
+            keys[place] = fold(keys[place])
+        return _digest(keys)
 
     def digest(self, shape: Shape, row: Mapping[str, object]) -> bytes:
         """Of a record of the target: that of a source row where nothing is to be written."""
@@ -143,18 +169,15 @@ class CompiledTable:
         texts = [value for value in values if isinstance(value, str)]
         if len(texts) < len(values) or not _is_clean(texts):
             return digest_of(shape, values)
-        keys = [text.rstrip() for text in texts]
         try:
-            for place, fold in self._folds[shape.number]:
-                keys[place] = fold(keys[place])
+            return self.digest_of_texts(shape, tuple([text.rstrip() for text in texts]))
         except TransformError:
             return NEVER
-        return _digest(keys)
 
 
 def kept_of(shape: Shape, mapped: Mapped) -> Kept:
-    """What `CompiledTable.kept` gives, of a record that the table mapped. Raises KeyError where that has
-    another shape."""
+    """The texts and the digest of a record that the table mapped. Raises KeyError where that has another
+    shape."""
     values = [mapped.values[name] for name in shape.targets]
     texts = tuple(cell_text(*pair) for pair in zip(values, shape.comparisons, strict=True))
     return texts, digest_of(shape, values)
@@ -175,37 +198,35 @@ def digest_of(shape: Shape, values: Sequence[object]) -> bytes:
         return NEVER
 
 
-def _cells(
-    lines: Sequence[Line], rows: Sequence[Sequence[str]]
-) -> tuple[list[list[str]], set[int]]:
-    """The columns of the targets, and which rows are not ordinary: then the columns are of no use."""
-    if not rows:
-        return [[] for _ in lines], set()
-    text = "".join(["".join(values) for values in rows])
-    if not text.replace("\n", "").isprintable():
-        odd = {number for number, values in enumerate(rows) if not _is_clean(values)}
-        if odd:
-            return [], odd
+def _texts(lines: _Lines, rows: Sequence[Sequence[str]]) -> list[Texts | None]:
+    """Of each row what the lines make of it; None for one that is not ordinary."""
+    if not rows or not lines.lines:
+        return [()] * len(rows)
     columns = list(zip(*rows, strict=True))
-    cells = [line(columns) for line in lines]
-    odd = {
-        number
-        for column in cells
-        if None in column
-        for number, cell in enumerate(column)
-        if cell is None
-    }
-    return cast("list[list[str]]", cells), odd
-
-
-def _without(
-    odd: set[int],
-    rows: Sequence[Sequence[str]],
-    work: Callable[[list[Sequence[str]]], list[_T | None]],
-) -> list[_T | None]:
-    """None for the odd rows, and what `work` makes of the others."""
-    others = iter(work([values for number, values in enumerate(rows) if number not in odd]))
+    cells: list[list[str | None]] = []
+    odd = _unclean([columns[place] for place in lines.places])
+    if not odd:
+        cells = [line(columns) for line in lines.lines]
+        odd = {
+            number
+            for column in cells
+            if None in column
+            for number, cell in enumerate(column)
+            if cell is None
+        }
+    if not odd:
+        return list(zip(*cast("list[list[str]]", cells), strict=True))
+    others = iter(_texts(lines, [row for number, row in enumerate(rows) if number not in odd]))
     return [None if number in odd else next(others) for number in range(len(rows))]
+
+
+def _unclean(columns: Sequence[Sequence[str]]) -> set[int]:
+    """The rows that hold a control character or half a character."""
+    text = "".join(["".join(column) for column in columns])
+    if text.replace("\n", "").isprintable() or _is_clean([text]):
+        return set()
+    rows = enumerate(zip(*columns, strict=True))
+    return {number for number, values in rows if not _is_clean(values)}
 
 
 def _is_clean(values: Sequence[str]) -> bool:

@@ -68,8 +68,11 @@ def length_of(text: str) -> int:
 
 def cut_to(text: str, length: int) -> str:
     """The longest beginning that fits, no character halved, no trailing blank."""
-    if length_of(text) <= length:
+    units = length_of(text)
+    if units <= length:
         return text
+    if units == len(text):  # each character is one
+        return text[:length].rstrip()
     used = 0
     for index, character in enumerate(text):
         used += 2 if character > "\uffff" else 1

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 _HASH, _COMPANY, _NUMBER = 12, 4, 24
 _HEAD = _HASH + _COMPANY + _NUMBER
-_ALL_BITS = (1 << 64) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +84,8 @@ class KeyIndex:
                 table[slot] = row + 1
 
     def find(self, key: str) -> Entry | None:
+        if not self.count:
+            return None
         rows, width, table, mask = self._rows, self._width, self._slots, self._mask
         hashed = key_hash(key)
         slot = int.from_bytes(hashed[:8], "little") & mask
@@ -108,40 +109,53 @@ class KeySet:
 
     def __init__(self, expected: int = 0) -> None:
         self._mask = (1 << max(4, (expected * 2).bit_length())) - 1
-        self._table = array("Q", bytes(8 * (self._mask + 1)))
+        self._table = array("q", bytes(8 * (self._mask + 1)))
         self.count = 0
 
     def add(self, key: str) -> bool:
         """False where it was there already."""
-        hashed = hash(key.casefold()) & _ALL_BITS or 1
+        before = self.count
+        self.add_all((key,))
+        return self.count > before
+
+    def add_all(self, keys: Iterable[str]) -> None:
+        table, mask = self._table, self._mask
+        for key in keys:
+            hashed = hash(key.casefold()) or 1
+            slot = hashed & mask
+            while found := table[slot]:
+                if found == hashed:
+                    break
+                slot = (slot + 1) & mask
+            else:
+                table[slot] = hashed
+                self.count += 1
+                if self.count * 2 > mask:
+                    self._grow()
+                    table, mask = self._table, self._mask
+
+    def slot_of(self, key: str) -> int | None:
+        """Its place, of `slots`, for as long as nothing is added; None where it is not there."""
+        hashed = hash(key.casefold()) or 1
         table, mask = self._table, self._mask
         slot = hashed & mask
         while found := table[slot]:
             if found == hashed:
-                return False
+                return slot
             slot = (slot + 1) & mask
-        table[slot] = hashed
-        self.count += 1
-        if self.count * 2 > mask:
-            self._grow()
-        return True
+        return None
+
+    @property
+    def slots(self) -> int:
+        return self._mask + 1
 
     def __contains__(self, key: object) -> bool:
-        if not self.count:
-            return False
-        hashed = hash(str(key).casefold()) & _ALL_BITS or 1
-        table, mask = self._table, self._mask
-        slot = hashed & mask
-        while found := table[slot]:
-            if found == hashed:
-                return True
-            slot = (slot + 1) & mask
-        return False
+        return bool(self.count) and self.slot_of(str(key)) is not None
 
     def _grow(self) -> None:
         old = self._table
         self._mask = mask = self._mask * 2 + 1
-        self._table = table = array("Q", bytes(8 * (mask + 1)))
+        self._table = table = array("q", bytes(8 * (mask + 1)))
         for hashed in filter(None, old):
             slot = hashed & mask
             while table[slot]:
@@ -149,7 +163,32 @@ class KeySet:
             table[slot] = hashed
 
 
+class Checklist:
+    """Which keys of a whole set were met."""
+
+    def __init__(self, keys: KeySet) -> None:
+        self._slot_of = keys.slot_of
+        self._met = bytearray(keys.slots)
+
+    def meet(self, key: str) -> bool | None:
+        """True the first time, False after it, None for a key that is not in the set."""
+        slot = self._slot_of(key)
+        if slot is None:
+            return None
+        first = not self._met[slot]
+        self._met[slot] = 1
+        return first
+
+
+def short_hashes(keys: Iterable[str]) -> array[int]:
+    """64 bits of each key, whose case does not count; the same in every process."""
+    digest = hashlib.blake2b
+    found = array("Q")
+    found.frombytes(
+        b"".join([digest(key.casefold().encode(), digest_size=8).digest() for key in keys])
+    )
+    return found
+
+
 def short_hash(key: str) -> int:
-    """64 bits, never 0, of a key whose case does not count."""
-    digest = hashlib.blake2b(key.casefold().encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "little") or 1
+    return short_hashes((key,))[0]

@@ -16,6 +16,7 @@ from integration.salesforce.bulk_csv import (
     CsvTable,
     decode_rows,
     encode_rows,
+    encode_texts,
 )
 
 CELLS = st.one_of(
@@ -53,6 +54,14 @@ def test_what_is_written_is_read_again_however_it_is_cut(
     assert in_pieces(body, size) == expected
     assert list(decode_rows(body)) == expected
     assert list(csv.reader(io.StringIO(body.decode(), newline=""))) == expected
+
+
+@given(rows=ROWS)
+def test_rows_that_empty_no_field_are_written_the_same_in_the_shorter_way(
+    rows: list[list[str | None]],
+) -> None:
+    texts = [["" if cell is None else cell for cell in row] for row in rows]
+    assert encode_texts(texts) == encode_rows(texts)
 
 
 @given(rows=ROWS)

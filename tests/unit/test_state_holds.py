@@ -13,7 +13,14 @@ from integration.errors import RecordHeld, Unreachable
 from integration.recovery.decisions import FailurePolicy, RetryLater, decide
 from integration.state.blobs import StateConflict
 from integration.state.holds import CACHE_SECONDS, Holds
-from integration.state.key_index import IndexPart, KeyIndex, KeySet, short_hash
+from integration.state.key_index import (
+    Checklist,
+    IndexPart,
+    KeyIndex,
+    KeySet,
+    short_hash,
+    short_hashes,
+)
 from tests.unit.account_support import account_id
 from tests.unit.test_jobs_support import JobBlobs
 
@@ -223,3 +230,24 @@ def test_a_set_of_keys_is_a_set(keys: list[str]) -> None:
     assert mine.count == len(known)
     assert all(key in mine for key in keys)
     assert "no such key" not in mine
+
+
+@given(st.lists(st.text(max_size=3)), st.lists(st.text(max_size=3)))
+@settings(deadline=None)
+def test_each_key_of_a_list_is_met_for_the_first_time_once(
+    keys: list[str], coming: list[str]
+) -> None:
+    mine = KeySet()
+    mine.add_all(keys)
+    checklist, listed, met = Checklist(mine), {key.casefold() for key in keys}, set()
+    for key in coming:
+        folded = key.casefold()
+        expected = folded not in met if folded in listed else None
+        assert checklist.meet(key) is expected
+        met.add(folded)
+
+
+@given(st.lists(st.text(max_size=5)))
+def test_many_hashes_are_those_of_each_key(keys: list[str]) -> None:
+    assert list(short_hashes(keys)) == [short_hash(key) for key in keys]
+    assert short_hash("US-001") == short_hash("us-001") != short_hash("us-002")

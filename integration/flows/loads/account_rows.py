@@ -14,10 +14,11 @@ from integration.d365.filters import ne
 from integration.d365.literals import COMPANY
 from integration.errors import RecordRejected
 from integration.flows.accounts import ApprovedMatch
-from integration.flows.customers import NUMBER, Customer
+from integration.flows.customers import ENTITY_SET, NUMBER
 from integration.flows.gone.decisions import is_blank
 from integration.flows.loads.definition import WholeRun
 from integration.flows.outcomes import Skipped
+from integration.flows.reading import key_of
 from integration.mapping.compiled import created_of, kept_of
 from integration.mapping.tables import FieldProblem
 
@@ -74,12 +75,11 @@ class CustomerRun(WholeRun):
         self._creations: dict[bool, _Creation] = {}
 
     def index(self, row: Record, part: IndexPart) -> None:
-        customer = Customer.of(row)
+        company, number = key_of(row, ENTITY_SET, NUMBER)
         digests = [self._compiled.digest(shape, row) for shape in self._compiled.shapes]
-        number = customer.number
         if not all(is_blank(row.get(field)) for field in self._watched):
             number = ""  # not clear: it may have been set because of a deletion
-        part.add(str(row.get(self._load.id_field)), customer.company, number, digests)
+        part.add(str(row.get(self._load.id_field)), company, number, digests)
 
     def judge(
         self,
@@ -88,15 +88,10 @@ class CustomerRun(WholeRun):
         findings: Findings,
         company: str | None,
     ) -> None:
-        ordinary: dict[int, list[Sequence[str]]] = {}
-        for values in rows:
-            shape = self._compiled.shape_of(values)
-            if shape is None:
-                self._slowly(values, findings, company)
-            else:
-                ordinary.setdefault(shape.number, []).append(values)
-        for number, mine in ordinary.items():
-            shape = self._compiled.shapes[number]
+        ordinary, others = self._compiled.by_shape(rows)
+        for values in others:
+            self._slowly(values, findings, company)
+        for shape, mine in ordinary:
             if reason := self._skip_reason(shape, mine[0]):
                 findings.counts[f"skipped:{reason}"] += len(mine)
             else:
@@ -105,16 +100,17 @@ class CustomerRun(WholeRun):
     def _judge(
         self,
         shape: Shape,
-        rows: list[Sequence[str]],
+        rows: Sequence[Sequence[str]],
         known: Known,
         findings: Findings,
         company: str | None,
     ) -> None:
         load, compiled = self._load, self._compiled
+        find = known.index.find
         new: list[tuple[str, Sequence[str], Texts]] = []
         changed: defaultdict[str, list[tuple[str, Texts]]] = defaultdict(list)
         unchanged = 0
-        for values, mapped in zip(rows, compiled.kept(shape, rows), strict=True):
+        for values, ordinary in zip(rows, compiled.kept(shape, rows), strict=True):
             mine = self._company_of(values)
             if mine is None:
                 self._slowly(values, findings, company)
@@ -122,12 +118,14 @@ class CustomerRun(WholeRun):
             if company and mine != company:
                 findings.counts["skipped:other-company"] += 1
                 continue
-            kept = mapped or self._slow_texts(shape, values, findings)
-            if kept is None:
-                continue
-            texts, digest = kept
+            texts, digest = ordinary, None
+            if texts is None:
+                kept = self._slow_texts(shape, values, findings)
+                if kept is None:
+                    continue
+                texts, digest = kept
             key = values[self._id]
-            entry = known.index.find(key)
+            entry = find(key)
             if entry is None:
                 new.append((mine, values, texts))
                 continue
@@ -137,7 +135,7 @@ class CustomerRun(WholeRun):
             number = load.number_of(entry.company, entry.number)
             if values[self._named] != number:
                 findings.back(key, number)
-            if entry.digests[shape.number] == digest:
+            if entry.digests[shape.number] == (digest or compiled.digest_of_texts(shape, texts)):
                 unchanged += 1
             else:
                 changed[mine].append((key, (entry.number, *texts)))
@@ -156,13 +154,14 @@ class CustomerRun(WholeRun):
         columns = (NUMBER, *shape.targets, *shape.create_only)
         sent: defaultdict[str, list[tuple[str, Texts]]] = defaultdict(list)
         born = self._compiled.created(shape, [values for _, values, _ in rows])
-        book, drawn = self._book, self._load.number_is_drawn
+        book, drawn, doubtful = self._book, self._load.number_is_drawn, known.doubtful
         for (company, values, texts), more in zip(rows, born, strict=True):
             key = values[self._id]
-            if values[self._named] or key in book.links or key in known.doubtful:
+            if values[self._named] or key in book.links or key in doubtful:
                 findings.look(key)
                 continue
-            creation = self._creation(key in book.create, values)
+            approved = key in book.create
+            creation = self._creations.get(approved) or self._creation(approved, values)
             if creation is None:
                 findings.look(key)
             elif creation.skip:
@@ -187,19 +186,17 @@ class CustomerRun(WholeRun):
     def _creation(self, approved: bool, values: Sequence[str]) -> _Creation | None:
         """Asks the flow, once for accounts that a person approved and once for the others. None where it
         says something about this one account only."""
-        if approved not in self._creations:
-            try:
-                wanted = self._load.flow.wanted(self._compiled.record(values))
-                if isinstance(wanted, Skipped):
-                    return None
-                match = ApprovedMatch((), None, None, approved)
-                answer = self._load.flow.compare(wanted, match)
-            except Exception:
+        try:
+            wanted = self._load.flow.wanted(self._compiled.record(values))
+            if isinstance(wanted, Skipped):
                 return None
-            self._creations[approved] = _Creation(
-                answer.reason if isinstance(answer, Skipped) else None
-            )
-        return self._creations[approved]
+            match = ApprovedMatch((), None, None, approved)
+            answer = self._load.flow.compare(wanted, match)
+        except Exception:
+            return None
+        found = _Creation(answer.reason if isinstance(answer, Skipped) else None)
+        self._creations[approved] = found
+        return found
 
     def _slow_texts(self, shape: Shape, values: Sequence[str], findings: Findings) -> Kept | None:
         try:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from integration.flows.accounts import OBJECT, WantedCustomer
-from integration.flows.customers import ENTITY_SET, NUMBER, Customer, Match
+from integration.flows.customers import ENTITY_SET, NUMBER, Match
 from integration.flows.gone.holders import watched_of_customers
 from integration.flows.gone.merges import Merges
 from integration.flows.loads.account_rows import CustomerRun
@@ -16,6 +16,7 @@ from integration.flows.loads.definition import LoadDefinition, LoadRow, WholeRun
 from integration.flows.loads.rows import RowWriter, kinds_of
 from integration.flows.match_book import Approved
 from integration.flows.numbers import qualified
+from integration.flows.reading import key_of
 from integration.jobs.kinds import LOAD_ACCOUNTS
 from integration.mapping.accounts import AccountMapping, account_mapping
 from integration.mapping.compiled import CompiledTable
@@ -67,8 +68,7 @@ class AccountLoad(LoadDefinition):
         return LoadRow(wanted.company, write.operation, columns, cells)
 
     def back_value(self, row: Record) -> str:
-        customer = Customer.of(row)
-        return self.number_of(customer.company, customer.number)
+        return self.number_of(*key_of(row, ENTITY_SET, NUMBER))
 
     def number_of(self, company: str, number: str) -> str:
         return qualified(company, number, one_company=self._one_company)

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from integration.d365.literals import COMPANY
 from integration.flows.contact_duplicates import EMAIL, FIRST, LAST, PARTY
-from integration.flows.contact_persons import ENTITY_SET, NUMBER, Person, PersonMatch
+from integration.flows.contact_persons import ENTITY_SET, NUMBER, PersonMatch
 from integration.flows.contacts import OBJECT, WantedPerson, WithoutCustomer
 from integration.flows.loads.definition import LoadDefinition, LoadRow, WholeTable
 from integration.flows.loads.rows import RowWriter
 from integration.flows.numbers import qualified
+from integration.flows.reading import key_of
 from integration.jobs.kinds import LOAD_CONTACTS
 from integration.mapping.contacts import contact_mapping
 
@@ -70,8 +71,8 @@ class ContactLoad(LoadDefinition):
         return LoadRow(company, "create", columns, cells, _alike(party, write.values))
 
     def back_value(self, row: Record) -> str:
-        person = Person.of(row)
-        return qualified(person.company, person.number, one_company=self._one_company)
+        company, number = key_of(row, ENTITY_SET, NUMBER)
+        return qualified(company, number, one_company=self._one_company)
 
 
 def _alike(party: str, values: Record) -> tuple[str, ...]:

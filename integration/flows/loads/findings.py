@@ -49,7 +49,7 @@ class Findings:
         self._store = store
         self._package_rows = package_rows
         self._dry = position["params"].get("dry") is True
-        self._rows: defaultdict[int, list[Sequence[str]]] = defaultdict(list)
+        self._rows: defaultdict[int, list[bytes]] = defaultdict(list)
         self._keys: defaultdict[int, list[str]] = defaultdict(list)
         self._backs: list[tuple[str, str]] = []
         self._lines: dict[str, list[str]] = {}
@@ -99,8 +99,9 @@ class Findings:
                 groups.append({**described, "rows": 0})
             piece = rows[start : start + self._package_rows - groups[number]["rows"]]
             groups[number]["rows"] += len(piece)
-            self._keys[number] += [key for key, _ in piece]
-            self._rows[number] += [cells for _, cells in piece]
+            keys, cells = zip(*piece, strict=True)
+            self._keys[number] += keys
+            self._rows[number].append(encode_rows(cells))
             self._size += len(piece)
             start += len(piece)
 
@@ -149,7 +150,7 @@ class Findings:
     async def save(self) -> None:
         """Writes everything; durable when it returns."""
         part = self.position["part"]
-        bodies = {f"{SEND}-{number}": encode_rows(rows) for number, rows in self._rows.items()}
+        bodies = {f"{SEND}-{number}": b"".join(rows) for number, rows in self._rows.items()}
         lists = self._lines | {f"{SENT}-{number}": keys for number, keys in self._keys.items()}
         bodies |= {
             name: "\n".join(lines).encode("utf-8", "replace") for name, lines in lists.items()

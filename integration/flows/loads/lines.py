@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from integration.flows.loads.findings import KEYS
 from integration.flows.loads.parts import has_time
-from integration.state.key_index import KeySet, short_hash
+from integration.state.key_index import KeySet, short_hashes
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
@@ -55,8 +55,7 @@ async def key_set(
     keys = KeySet(expected)
     for name in names:
         async for body in parts.spool(position, name).stream():
-            for key in text_lines(body):
-                keys.add(key)
+            keys.add_all(text_lines(body))
     return keys
 
 
@@ -64,7 +63,7 @@ async def hashes_of(spool: Spool) -> array[int]:
     """Of its keys, as a hold has them."""
     found = array("Q")
     async for body in spool.stream():
-        found.extend(map(short_hash, text_lines(body)))
+        found += short_hashes(text_lines(body))
     return found
 
 

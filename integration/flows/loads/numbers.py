@@ -11,7 +11,7 @@ from integration.d365.literals import COMPANY
 from integration.errors import IntegrationError, SystemTrouble
 from integration.flows.loads.findings import BACK, FOUND, HINTS, SENT
 from integration.flows.loads.keys import target_rows
-from integration.flows.loads.lines import chunks, key_set, keys_of, text_lines
+from integration.flows.loads.lines import all_lines, chunks, key_set, keys_of, text_lines
 from integration.flows.loads.pages import next_page
 from integration.flows.loads.parts import has_time, progress, to, to_end
 from integration.flows.loads.routing import look_up, to_salesforce
@@ -20,6 +20,7 @@ from integration.flows.reading import rows_matching
 from integration.flows.reconcile_keys import SalesforceKeys, Window
 from integration.salesforce.bulk_csv import decode_rows
 from integration.salesforce.ids import to_18
+from integration.state.key_index import Checklist
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from integration.flows.loads.findings import Findings
     from integration.flows.loads.parts import Parts
     from integration.jobs.job import Position, Progress
-    from integration.state.key_index import KeySet
 
 _TOGETHER = 1_000  # keys: about one $batch of filters
 _MOVED = 2_000  # rows of one query
@@ -102,10 +102,9 @@ async def _by_name(parts: Parts, position: Position, back: _NumbersBack, found: 
 
 
 class _NumbersBack:
-    def __init__(self, parts: Parts, sent: KeySet, seen: KeySet) -> None:
+    def __init__(self, parts: Parts, sent: Checklist) -> None:
         self._definition = parts.definition
         self._sent = sent
-        self._seen = seen
         definition = parts.definition
         self.select = tuple(dict.fromkeys((COMPANY, definition.number, definition.id_field)))
 
@@ -113,22 +112,25 @@ class _NumbersBack:
     async def of(cls, parts: Parts, position: Position) -> _NumbersBack:
         lists = [f"{SENT}-{number}" for number in created(position)]
         rows = sum(position["groups"][number]["rows"] for number in created(position))
-        return cls(
-            parts,
-            await key_set(parts, position, lists, rows),
-            await key_set(parts, position, [FOUND], rows),
-        )
+        sent = Checklist(await key_set(parts, position, lists, rows))
+        async for key in all_lines(parts.spool(position, FOUND)):
+            sent.meet(key)
+        return cls(parts, sent)
 
     def take(self, rows: Iterable[Record], found: Findings) -> None:
-        id_field, sent, add = self._definition.id_field, self._sent, self._seen.add
+        id_field, meet, back_value = (
+            self._definition.id_field,
+            self._sent.meet,
+            self._definition.back_value,
+        )
         numbered: list[tuple[str, str]] = []
         for row in rows:
             carried = row.get(id_field)
-            if not isinstance(carried, str) or carried not in sent:
+            if not isinstance(carried, str) or (first := meet(carried)) is None:
                 continue
             key = to_18(carried)  # F&O may have changed its case
-            if add(key):
-                numbered.append((key, self._definition.back_value(row)))
+            if first:
+                numbered.append((key, back_value(row)))
             else:
                 found.hint(key)  # read twice, or there are two: the flow knows
         keys = [key for key, _ in numbered]

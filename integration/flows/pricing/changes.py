@@ -10,20 +10,21 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from decimal import Decimal
 from itertools import chain
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from integration.flows.pricebook_changes import ENTRY_KEY, Org, WantedItem
 from integration.flows.pricing.held import PRODUCT, Plans
 from integration.flows.pricing.item_fields import ACTIVE, INACTIVE
 from integration.mapping.price_books import STANDARD
 from integration.mapping.products import EXTERNAL_ID
-from integration.salesforce.bulk_csv import CLEARED, decode_rows, encode_rows
+from integration.salesforce.bulk_csv import CLEARED, decode_rows, encode_rows, encode_texts
 from integration.state.spool import Spool
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from integration.flows.price_rules import PriceKey
+    from integration.flows.pricing.item_fields import Cells
     from integration.flows.pricing.mapper import MappedItem
     from integration.state.pushed import Traits
     from integration.state.spool import PartStore
@@ -37,7 +38,8 @@ PRODUCTS, STANDARDS, CUSTOMS, CLOSING, UNSEEN = (
 )
 KINDS = (PRODUCTS, STANDARDS, CUSTOMS, CLOSING, UNSEEN)
 FULL = 30_000  # rows in memory: some megabytes, also as a part
-Row = tuple[str | None, ...]
+Row = tuple[str, ...]
+_R = TypeVar("_R")
 
 
 class Shape(NamedTuple):
@@ -88,7 +90,7 @@ class EntryRows:
 
     def other(self, row: Row) -> Row:
         """The same entry as a new one if it was written as known, and the reverse."""
-        key, price = str(row[0]), str(row[-3])
+        key, price = row[0], row[-3]
         if row[1]:
             return self.known(key, price)
         book, item, currency = split_key(key)
@@ -102,7 +104,10 @@ class Changes:
         self, store: PartStore, run: str, org: Org, *, part: int, full: bool, plans: Plans
     ) -> None:
         self._spools = {kind: Spool(store, f"{run}/{kind}") for kind in KINDS}
-        self._rows: dict[str, list[Row]] = {kind: [] for kind in KINDS}
+        self._products: dict[str, list[Cells]] = {PRODUCTS: [], UNSEEN: []}
+        self._prices: dict[str, list[Row]] = {STANDARDS: [], CUSTOMS: [], CLOSING: []}
+        self._packed: dict[str, list[bytes]] = {kind: [] for kind in KINDS}
+        self._size = 0  # rows
         self._entries = EntryRows(org)
         self._full = full
         self._plans = plans
@@ -112,11 +117,11 @@ class Changes:
     def add(self, mapped: MappedItem, traits: Traits) -> Traits:
         """Returns what Salesforce holds of the item once everything has arrived."""
         if not mapped.is_active:
-            self._rows[PRODUCTS if PRODUCT in traits else UNSEEN].append(mapped.cells)
+            self._products[PRODUCTS if PRODUCT in traits else UNSEEN].append(mapped.cells)
             return traits
-        item, rows, entries = mapped.item, self._rows, self._entries
+        item, rows, entries = mapped.item, self._prices, self._entries
         plan = self._plans.of(traits, tuple(mapped.prices))
-        rows[PRODUCTS].append(mapped.cells)
+        self._products[PRODUCTS].append(mapped.cells)
         for (book, currency), price in mapped.prices.items():
             key = f"{book}|{item}|{currency}"
             if (book, currency) in plan.known:
@@ -132,20 +137,35 @@ class Changes:
                 rows[CUSTOMS].append(entries.closed(key))
         return plan.after
 
+    def pack(self) -> None:
+        """Makes CSV of what was added. Soon after it: a few hundred rows are still in the processor's cache,
+        and take less memory afterwards."""
+        for kind, products in self._products.items():
+            self._pack(kind, products, encode_rows)
+        for kind, prices in self._prices.items():
+            self._pack(kind, prices, encode_texts)
+
+    def _pack(self, kind: str, rows: list[_R], encode: Callable[[list[_R]], bytes]) -> None:
+        if rows:
+            self._packed[kind].append(encode(rows))
+            self.counts[kind] += len(rows)
+            self._size += len(rows)
+            rows.clear()
+
     @property
     def is_full(self) -> bool:
-        return sum(map(len, self._rows.values())) >= FULL
+        """Of what is packed."""
+        return self._size >= FULL
 
     async def flush(self) -> None:
         """Writes what there is as one more part."""
-        written = False
-        for kind, rows in self._rows.items():
-            if rows:
-                await self._spools[kind].put(self.part, encode_rows(rows))
-                self.counts[kind] += len(rows)
-                rows.clear()
-                written = True
-        self.part += written
+        self.pack()
+        for kind, bodies in self._packed.items():
+            if bodies:
+                await self._spools[kind].put(self.part, b"".join(bodies))
+                bodies.clear()
+        self.part += self._size > 0
+        self._size = 0
 
 
 def split_key(key: str) -> tuple[str, str, str]:

@@ -142,6 +142,8 @@ class Scan:
             if each.mapped is not None and changes is not None:
                 after = changes.add(each.mapped, each.traits)
             work.seen.add(each.item, each.digest, after, each.traits)
+        if changes is not None:
+            changes.pack()
 
     async def _changes(self, work: ScanWork, changed: Sequence[MappedItem]) -> Changes:
         position = work.position
