@@ -1,8 +1,8 @@
 """200,000 accounts, Salesforce to F&O, by the load that `backfill accounts` starts: one data package.
 
 The floor is the standard library parsing and writing the same tables (`volume_floor`): the accounts of the
-Bulk query, the numbers read back, the package, the numbers for Salesforce. Hashes of keys are measured apart on
-the same rows (`volume_keys`).
+Bulk query, the numbers read back, the package, the numbers for Salesforce. Hashes of keys are measured apart,
+on the same rows (`volume_keys`).
 """
 
 from __future__ import annotations

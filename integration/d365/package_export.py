@@ -38,6 +38,11 @@ REPEATS = 2  # of a run that failed
 KEPT = timedelta(days=6)
 
 
+def project_name(prefix: str, entity: str, company: str = "", *, changes: bool = False) -> str:
+    """Of the data project that exports an entity; `company` where there is a project for each."""
+    return " ".join(filter(None, (prefix, entity, company, "changes" if changes else "")))
+
+
 @dataclass(frozen=True, slots=True)
 class ExportAdvance:
     """Store `position`, come back after `delay` seconds.

@@ -311,3 +311,22 @@ async def test_the_scheduled_route_collects_changes_for_the_timer(
     await world.settled()
     assert state.counts == {"hinted": 2}
     await all_in_step(world, few)
+
+
+async def test_customers_of_a_large_table_come_out_of_a_package(
+    world: World, loads: Loads, settings: dict[str, str]
+) -> None:
+    await world.restart(**settings, EXPORT_THRESHOLD="5")
+    keys = await insert(world, [account() for _ in range(6)])
+    await world.tell(*keys)
+    await world.settled()
+    [new] = await insert(world, [account()])
+    await world.change(keys[0], events=False, Name="Renamed")
+    world.forget_calls()
+    state = await loads.run()
+    await world.settled()
+    assert (state.status, state.counts["exports"]) == ("done", 1)
+    assert (state.counts["hinted"], state.counts["unchanged"]) == (2, state.counts["read"] - 2)
+    reads = [call.path for call in world.d365.calls if "CustomersV3" in call.path]
+    assert len(reads) <= 4, reads  # two counts, and the flow's look at the two that differ
+    await all_in_step(world, [*keys, new])

@@ -11,6 +11,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
 
+from integration.d365.package_export import ExportAdvance
 from integration.d365.package_steps import Advance, ImportResult
 from integration.d365.packages import PackageTable, decode_rows
 from integration.flows.accounts import AccountFlow
@@ -242,6 +243,43 @@ class Packages:
         return ImportResult(status, len(rows), failed, name, unknown, f"{execution}: {status}")
 
 
+class Exports:
+    """The interface of PackageExport over the dict, and of `package_rows`: two rows at a time. `spell` writes
+    a value as a package would; `hides` leaves customers out; `fails` says why a project comes to nothing."""
+
+    def __init__(self, d365: D365, tick: CrashClock) -> None:
+        self._d365, self._tick = d365, tick
+        self.begun: dict[str, dict[str, Any]] = {}
+        self.spell: Callable[[Any], str] = lambda value: "" if value is None else str(value)
+        self.hides: Callable[[dict[str, Any]], bool] = lambda row: False
+        self.fails = ""
+
+    def begin(self, project: str, entity: str, **about: Any) -> dict[str, Any]:
+        return {"phase": "begin", "project": project, "entity": entity, **about}
+
+    async def advance(self, position: dict[str, Any]) -> ExportAdvance:
+        execution = position["execution"]
+        if position["phase"] == "begin":
+            self._tick()
+            self.begun.setdefault(execution, position)
+            return ExportAdvance({**position, "phase": "poll"}, delay=5)
+        if self.fails:
+            return ExportAdvance(position, failure="Failed", description=self.fails)
+        return ExportAdvance(position, file_url=execution)
+
+    async def rows(
+        self, url: str, entity: str, columns: Sequence[str], *, start: int = 0
+    ) -> AsyncIterator[tuple[int, list[tuple[str, ...]]]]:
+        company = self.begun[url]["company"]
+        mine = [row for row in self._d365.customers if row[COMPANY] == company]
+        names = {name.upper(): name for name in (*FIELDS_OF_CUSTOMERS, ID, NUMBER)}
+        shown = [row for row in mine if not self.hides(row)]
+        for place in range(start, len(shown), 2):
+            batch = shown[place : place + 2]
+            cells = [tuple(self.spell(row.get(names.get(c, c))) for c in columns) for row in batch]
+            yield place + len(batch), cells
+
+
 FIELDS_OF_CUSTOMERS = (
     "OrganizationName", "PersonFirstName", "PersonLastName", "PartyType", "AddressStreet",
     "AddressCity", "AddressZipCode", "AddressState", "AddressCountryRegionId",
@@ -423,6 +461,7 @@ class World:
         self.entry = FlowEntry(self.flow, "salesforce", "Account", "on")
         self.packages = Packages(self.d365, self.blobs, self.tick, lambda: self.jobs.now)
         self.query = Query(self.salesforce)
+        self.exports = Exports(self.d365, self.tick)
         self.load = Load(self.salesforce, self.blobs, self.tick)
         self.dirty = DirtyKeys(self.blobs)
         self.parts = Parts(
@@ -436,9 +475,11 @@ class World:
             self.holds,
             self.dirty,
             cast("Any", self.packages),
+            cast("Any", self.exports),
             cast("Any", self.load),
             cast("Any", self.query),
             lambda: self.jobs.now,
+            self.exports.rows,
         )
         self.jobs.runner._jobs["load-accounts"] = LoadJob(self.parts)
 

@@ -20,9 +20,10 @@ SOAK = "SOAK_ROUNDS" in os.environ
 BAD = ("", "validateField failed on field 'CustTable.ZipCode'")
 
 
-def prepared() -> tuple[World, list[str]]:
+def prepared(**volume: Any) -> tuple[World, list[str]]:
     """New, changed, equal, refused and rejected accounts; several packages, and numbers that go by Bulk."""
-    world = World(None, {"package_rows": 6, "bulk_threshold": 4, "package_threshold": 2})
+    few = {"package_rows": 6, "bulk_threshold": 4, "package_threshold": 2}
+    world = World(None, few | volume)
     keys = fill(world, 16)
     for key in keys[10:13]:
         row = {"OrganizationName": f"Acme {keys.index(key)}", "AddressCity": "Hamburg"}

@@ -20,18 +20,12 @@ if TYPE_CHECKING:
 STRIDE = 1 if "SOAK_ROUNDS" in os.environ else 7
 
 
-def prepared() -> tuple[World, list[str]]:
+def prepared(**volume: Any) -> tuple[World, list[str]]:
     """New, changed, equal, refused, rejected and unclear accounts; two packages of creates."""
-    world, keys = test_load_cancel.prepared()
+    world, keys = test_load_cancel.prepared(**volume)
     world.d365.add("US-81", keys[13])
     world.d365.add("US-82", keys[13])
     return world, keys
-
-
-async def finished(world: World, job: str) -> None:
-    await world.jobs.drain(900)
-    state = await world.state(job)
-    assert state.status == "done", state.error
 
 
 def check(world: World, keys: list[str], counts: dict[str, int]) -> None:
@@ -61,35 +55,39 @@ async def test_without_a_crash() -> None:
     assert world.tick.ticks > 60
 
 
-async def last_tick() -> int:
-    world, _ = prepared()
-    await world.run()
+async def last_tick(**volume: Any) -> int:
+    world, keys = prepared(**volume)
+    check(world, keys, await world.run())
     return world.tick.ticks
+
+
+async def dies_at(at: int, **volume: Any) -> None:
+    """And ends as if nothing had been."""
+    world, keys = prepared(**volume)
+    job: str | None = None
+    world.tick.at = at
+    try:
+        job = await world.jobs.runner.start("load-accounts", {})
+    except BaseException:
+        world.restart()
+        world.jobs.pass_time(60)
+        await world.jobs.runner.re_arm()
+        runs = await world.jobs.runner.store.runs("load-accounts")
+        job = next((run.id for run in runs if world.jobs.messages), None)
+        if job is None:  # nothing was begun
+            world.jobs.pass_time(3 * 24 * 3600)
+            job = await world.jobs.runner.start("load-accounts", {})
+    assert job is not None
+    await drained(world)
+    state = await world.state(job)
+    assert state.status == "done", (at, state.error)
+    check(world, keys, dict(state.counts))
 
 
 @pytest.mark.parametrize("first", [1, 2] if STRIDE > 2 else range(1, 1 + STRIDE))
 async def test_wherever_it_dies_the_end_is_the_same(first: int) -> None:
-    last = await last_tick()
-    for at in range(first, last + 1, STRIDE):
-        world, keys = prepared()
-        job: str | None = None
-        world.tick.at = at
-        try:
-            job = await world.jobs.runner.start("load-accounts", {})
-        except BaseException:
-            world.restart()
-            world.jobs.pass_time(60)
-            await world.jobs.runner.re_arm()
-            runs = await world.jobs.runner.store.runs("load-accounts")
-            job = next((run.id for run in runs if world.jobs.messages), None)
-            if job is None:  # nothing was begun
-                world.jobs.pass_time(3 * 24 * 3600)
-                job = await world.jobs.runner.start("load-accounts", {})
-        assert job is not None
-        await drained(world)
-        state = await world.state(job)
-        assert state.status == "done", (at, state.error)
-        check(world, keys, dict(state.counts))
+    for at in range(first, await last_tick() + 1, STRIDE):
+        await dies_at(at)
 
 
 async def drained(world: World) -> None:

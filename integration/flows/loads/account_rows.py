@@ -66,6 +66,8 @@ class CustomerRun(WholeRun):
         compared = mapping.table.target_fields()
         keys = (COMPANY, NUMBER, load.id_field)
         self.select = tuple(dict.fromkeys((*keys, *compared, *watched)))
+        rule = mapping.companies
+        self.companies = None if rule.decides_freely else rule.companies
         place = {name: number for number, name in enumerate(self.columns)}
         self._id, self._named = place["Id"], place[load.number_field]
         deciding = [name for name in mapping.companies.source_fields(place) if name in place]
@@ -132,10 +134,15 @@ class CustomerRun(WholeRun):
             if entry.unclear or entry.company != mine:
                 findings.look(key)
                 continue
+            digest = digest or compiled.digest_of_texts(shape, texts)
+            equal = entry.digests[shape.number] == digest
+            if known.spelled and not equal:
+                findings.look(key)
+                continue
             number = load.number_of(entry.company, entry.number)
             if values[self._named] != number:
                 findings.back(key, number)
-            if entry.digests[shape.number] == (digest or compiled.digest_of_texts(shape, texts)):
+            if equal:
                 unchanged += 1
             else:
                 changed[mine].append((key, (entry.number, *texts)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from integration.d365.package_api import PackageApi
+from integration.d365.package_export import PackageExport
 from integration.d365.package_import import PackageImport
 from integration.flows.accounts import AccountFlow
 from integration.flows.contacts import ContactFlow
@@ -58,6 +59,7 @@ def build_loads(
                 holds,
                 DirtyKeys(store),
                 PackageImport(PackageApi(context.d365), store, volume),
+                PackageExport(PackageApi(context.d365), store, volume),
                 BulkLoad(context.salesforce, store, volume),
                 BulkQuery(context.salesforce, volume),
             )

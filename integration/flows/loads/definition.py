@@ -33,11 +33,13 @@ class LoadRow:
 @dataclass(frozen=True, slots=True)
 class Known:
     """What a comparison looks up: the target's records, keys that the flow must look at, and the keys of
-    the load (None: all)."""
+    the load (None: all). `spelled`: the index holds values as a data package spells them, so only equal
+    ones say something."""
 
     index: KeyIndex
     doubtful: KeySet
     keys: KeySet | None
+    spelled: bool = False
 
 
 class LoadDefinition(Protocol):
@@ -80,7 +82,8 @@ class WholeTable(Protocol):
 class WholeRun(Protocol):
     """For one step. `select`: fields of the target, `filter`: its rows, `columns`: those of the source.
 
-    `signature` changes with the mapping: an index is of no use to another one.
+    `signature` changes with the mapping: an index is of no use to another one. `companies` are all that
+    records of the target may be in; None where nobody can tell.
     """
 
     select: tuple[str, ...]
@@ -88,6 +91,7 @@ class WholeRun(Protocol):
     columns: tuple[str, ...]
     digests: int
     signature: str
+    companies: tuple[str, ...] | None
 
     def index(self, row: Record, part: IndexPart) -> None:
         """Adds a row of the target."""

@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from integration.jobs.job import Position
     from integration.state.spool import PartStore
 
-SEND, SENT, BACK, FOUND, LOOK, HINTS, FAILED, ALIKE, DOUBTFUL, KEYS, INDEX, NOTES = (
+SEND, SENT, BACK, FOUND, LOOK, HINTS, FAILED, ALIKE, DOUBTFUL, KEYS, INDEX, EXPORTED, NOTES = (
     "send", "sent", "back", "found", "look", "hints", "failed", "alike", "doubtful", "keys", "index",
-    "notes",
+    "exported", "notes",
 )  # fmt: skip
 _FOREIGN = "-failures"  # spools of the package import
 _FULL = 20_000  # entries kept in memory before they are written

@@ -3,7 +3,7 @@
     collect, forget   dirty keys from their notes into the run's spool     (a run for the timer)
     ask               the ids of the records                               (changed since a time; contacts)
     hold              publish the keys, wait until every earlier batch is over
-    target, source    whole tables: index the target, compare the source   (or)
+    target, export, source   whole tables: index the target, compare the source   (or)
     look              the flow judges the keys itself
     decide            package, or hints where there is little to send
     send, refusals, give   one package after another
@@ -59,6 +59,7 @@ class LoadJob:
             "ask": keys.ask,
             "hold": keys.hold,
             "target": whole.target,
+            "export": whole.export,
             "source": whole.Source().step,
             "look": looking.look,
             "decide": sending.decide,

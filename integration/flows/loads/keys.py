@@ -18,7 +18,7 @@ from integration.state.key_index import KeySet
 from integration.state.spool import Spool
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from integration.d365.filters import Filter
     from integration.flows.loads.parts import Parts
@@ -56,10 +56,16 @@ async def begin(parts: Parts, params: Position) -> Progress:
 
 
 def _keys_query(parts: Parts, params: Position) -> str:
-    return select(parts.definition.object, ("Id",), where=changed_since(params))
+    return select(parts.definition.object, ("Id",), where=_changed_since(params))
 
 
-def changed_since(params: Position) -> str:
+def to_source(parts: Parts, position: Position, columns: Sequence[str], index: str) -> Position:
+    """The comparison of the source's rows with the index in this spool."""
+    soql = select(parts.definition.object, columns, where=_changed_since(position["params"]))
+    return to(position, "source", index=index, query=parts.bulk_query.begin(soql))
+
+
+def _changed_since(params: Position) -> str:
     since = params.get("since")
     return condition(CHANGED, ">=", datetime.fromisoformat(since)) if since else ""
 

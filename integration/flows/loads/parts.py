@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
+from integration.d365.package_rows import package_rows
 from integration.deadline import remaining
 from integration.flows.loads.findings import Findings, spool_of
 from integration.jobs.job import Progress
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
 
     from integration.d365.client import D365Client
+    from integration.d365.package_export import PackageExport
     from integration.d365.package_import import PackageImport
     from integration.flows.endings import Endings, Outbox
     from integration.flows.loads.definition import LoadDefinition
@@ -52,9 +54,11 @@ class Parts:
     holds: Holds
     dirty: DirtyKeys
     packages: PackageImport
+    exports: PackageExport
     bulk_load: BulkLoad
     bulk_query: BulkQuery
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    exported_rows: Callable[..., AsyncIterator[tuple[int, list[tuple[str, ...]]]]] = package_rows
 
     def spool(self, position: Position, name: str) -> Spool:
         return spool_of(self.store, position, name)

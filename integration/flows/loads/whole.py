@@ -1,4 +1,4 @@
-"""Compares whole tables: first an index of the target, page by page, then the source row by row."""
+"""Compares whole tables: first an index of the target, by pages or packages, then the source row by row."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from integration.errors import RecordRejected
+from integration.flows.loads import exporting
 from integration.flows.loads.definition import Known
-from integration.flows.loads.findings import DOUBTFUL, INDEX
-from integration.flows.loads.keys import changed_since
+from integration.flows.loads.findings import DOUBTFUL, EXPORTED, INDEX
+from integration.flows.loads.keys import to_source
 from integration.flows.loads.lines import key_set, keys_of
 from integration.flows.loads.pages import next_page
 from integration.flows.loads.parts import has_time, progress, to
 from integration.mapping.compiled import DIGEST_SIZE
-from integration.salesforce.soql import select
 from integration.state.key_index import IndexPart, KeyIndex
 
 if TYPE_CHECKING:
@@ -36,6 +36,8 @@ async def target(parts: Parts, position: Position) -> Progress:
         for doubtful in await parts.definition.table.doubtful():
             found.line(DOUBTFUL, doubtful)
         await found.save()
+        if exports := await exporting.exports_of(parts, run):
+            return progress(to(position, "export", exports=exports, export=0, exported=0))
     while True:
         rows, after = await next_page(parts, run.select, run.filter, position.get("after"))
         for row in rows:
@@ -46,8 +48,11 @@ async def target(parts: Parts, position: Position) -> Progress:
     await found.put(INDEX, index.to_bytes())
     if after is not None:
         return progress(position)
-    soql = select(parts.definition.object, run.columns, where=changed_since(position["params"]))
-    return progress(to(position, "source", query=parts.bulk_query.begin(soql)))
+    return progress(to_source(parts, position, run.columns, INDEX))
+
+
+async def export(parts: Parts, position: Position) -> Progress:
+    return await exporting.export(parts, position, await _prepared(parts, position))
 
 
 class Source:
@@ -92,10 +97,11 @@ class Source:
 
     async def _of(self, parts: Parts, position: Position, run: WholeRun) -> Known:
         if self._known is None or self._known[0] != position["run"]:
-            bodies = [body async for body in parts.spool(position, INDEX).stream()]
+            bodies = [body async for body in parts.spool(position, position["index"]).stream()]
             index = KeyIndex(bodies, digests=run.digests, size=DIGEST_SIZE)
             doubtful = await key_set(parts, position, [DOUBTFUL])
-            known = Known(index, doubtful, await keys_of(parts, position))
+            keys, spelled = await keys_of(parts, position), position["index"] == EXPORTED
+            known = Known(index, doubtful, keys, spelled)
             self._known = position["run"], known
         return self._known[1]
 

@@ -10,6 +10,7 @@ import logging
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
+from integration.d365.package_export import project_name
 from integration.d365.package_rows import package_rows
 from integration.flows.pricing.hashes import hash_of, put_hashes
 from integration.flows.pricing.package_source import Partitions
@@ -54,8 +55,9 @@ def runs_of(
         names.append((AGREEMENTS_ENTITY, False))
     return [
         {
-            "project": f"{prefix} {entity}{f' {company}' if len(companies) > 1 else ''}"
-            + (" changes" if changes else ""),
+            "project": project_name(
+                prefix, entity, company if len(companies) > 1 else "", changes=changes
+            ),
             "entity": entity,
             "company": company,
             "tracked": changes,
