@@ -11,9 +11,9 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-import psutil
-
-from bench.accounts import PER_CALL_MS, PER_OPERATION_MS
+from bench.accounts import slow_down
+from bench.calls import Calls, app_process, forget_calls
+from bench.memory import cpu_seconds
 from bench.result import Row
 from sandbox import verification
 from sandbox.stack import COMPANY, Sandbox
@@ -26,27 +26,19 @@ PROMISE = 120  # calls to both systems for 1,000 invoices
 
 @dataclass(frozen=True)
 class Measured:
-    """`calls` to both systems and `seconds` for `records` invoices; `cpu` seconds of the app's process."""
+    """`seconds` for `records` invoices; `cpu` seconds of the app's process."""
 
     records: int
-    salesforce_calls: int
-    d365_calls: int
+    calls: Calls
     seconds: float
     cpu: float
-
-    @property
-    def calls(self) -> int:
-        return self.salesforce_calls + self.d365_calls
 
 
 async def rows() -> list[Row]:
     run = await measure()
     return [
-        Row(
-            f"API calls for {run.records:,} invoices of {LINES} lines, posted in a burst",
-            f"{run.calls} (Salesforce {run.salesforce_calls}, F&O {run.d365_calls})",
-            promise=f"≤ {PROMISE}",
-            kept=run.calls <= PROMISE,
+        run.calls.row(
+            f"API calls for {run.records:,} invoices of {LINES} lines, posted in a burst", PROMISE
         ),
         Row("CPU per invoice", f"{run.cpu / run.records * 1000:.1f} ms"),
     ]
@@ -61,24 +53,14 @@ async def measure(records: int = 1000) -> Measured:
         wanted = [{"sales_order": _order(number), "tax_percent": 10} for number in range(records)]
         posted = await _post(sandbox, "d365", "post-invoice", wanted)
         await sandbox.d365.events.drained()
-        for system in (sandbox.salesforce, sandbox.d365):
-            system.control.per_call_ms = PER_CALL_MS
-            system.control.per_operation_ms = PER_OPERATION_MS
-            system.control.calls.clear()
+        slow_down(sandbox)
+        forget_calls(sandbox)
         started = time.monotonic()
         await sandbox.start_app()
         await sandbox.settled(300, quiet=0.2)
         seconds = time.monotonic() - started - 0.2
-        if sandbox.app is None:
-            raise RuntimeError("the app is not running")
-        times = psutil.Process(sandbox.app.pid).cpu_times()
-        measured = Measured(
-            records,
-            sandbox.salesforce.control.calls.total(),
-            sandbox.d365.control.calls.total(),
-            seconds,
-            times.user + times.system,
-        )
+        cpu = cpu_seconds(app_process(sandbox).pid)
+        measured = Measured(records, Calls.of(sandbox), seconds, cpu)
         if wrong := await _differences(sandbox, posted):
             raise RuntimeError(f"{len(wrong)} differences, first: {wrong[0]}")
         return measured

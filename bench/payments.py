@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-import psutil
 from azure.storage.blob import ContainerClient
 
+from bench.calls import Calls, app_process, forget_calls
 from bench.result import Row
 from integration.jobs.store import JobStore
 from integration.state.blobs import BlobState
@@ -33,28 +33,21 @@ Rows = list[dict[str, Any]]
 class Measured:
     """`calls` of the run after the change; `changed` rows it wrote, out of `expected`."""
 
-    salesforce_calls: int
-    d365_calls: int
+    calls: Calls
     changed: int
     expected: int
     seconds: float
     first_calls: int
     memory_mb: float
 
-    @property
-    def calls(self) -> int:
-        return self.salesforce_calls + self.d365_calls
-
 
 async def rows() -> list[Row]:
     run = await measure()
     return [
-        Row(
+        run.calls.row(
             f"API calls for the payment status of {CUSTOMERS:,} customers with {TRANSACTIONS:,} open"
             " transactions, 5 % changed",
-            f"{run.calls} (Salesforce {run.salesforce_calls}, F&O {run.d365_calls})",
-            promise=f"≤ {PROMISE}",
-            kept=run.calls <= PROMISE,
+            PROMISE,
         ),
         Row("memory of the app's process after it", f"{run.memory_mb:.0f} MB"),
     ]
@@ -65,23 +58,20 @@ async def measure(customers: int = CUSTOMERS, transactions: int = TRANSACTIONS) 
     async with Sandbox(settings={"FLOW_PAYMENTS": "on"}) as sandbox:
         invoices = _invoices(customers, transactions)
         await _fill(sandbox, customers, invoices)
-        _clear(sandbox)
+        forget_calls(sandbox)
         await _run(sandbox)
-        first = sum(_calls(sandbox))
+        first = Calls.of(sandbox).total
         changes, expected = _changes(invoices)
         await _post(f"{sandbox.d365.url}/sandbox/state/CustTransBiEntities", changes, sandbox)
-        _clear(sandbox)
+        forget_calls(sandbox)
         started = time.monotonic()
         run = await _run(sandbox)
         seconds = time.monotonic() - started
         changed = run.counts.get("changed", 0)
         if changed != expected:
             raise RuntimeError(f"{changed} rows were written, {expected} changed: {run.counts}")
-        salesforce, d365 = _calls(sandbox)
-        if sandbox.app is None:
-            raise RuntimeError("the app is not running")
-        memory = psutil.Process(sandbox.app.pid).memory_info().rss / 2**20
-        return Measured(salesforce, d365, changed, expected, seconds, first, memory)
+        memory = app_process(sandbox).memory_info().rss / 2**20
+        return Measured(Calls.of(sandbox), changed, expected, seconds, first, memory)
 
 
 def _invoices(customers: int, count: int) -> Rows:
@@ -169,15 +159,6 @@ async def _run(sandbox: Sandbox) -> JobState:
     if new[0].status != "done":
         raise RuntimeError(f"the job failed: {new[0].error}")
     return new[0]
-
-
-def _clear(sandbox: Sandbox) -> None:
-    sandbox.salesforce.control.calls.clear()
-    sandbox.d365.control.calls.clear()
-
-
-def _calls(sandbox: Sandbox) -> tuple[int, int]:
-    return sandbox.salesforce.control.calls.total(), sandbox.d365.control.calls.total()
 
 
 def _day(ago: int) -> str:

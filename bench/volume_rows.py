@@ -28,12 +28,7 @@ def memory_row(run: Run, tenth: Run, of_tenth: str, *, most: float | None = None
 
 
 def calls_row(what: str, run: Run, most: int) -> Row:
-    return Row(
-        f"{what}: API calls without {run.polls} polls",
-        f"{run.calls} (Salesforce {run.salesforce_calls}, F&O {run.d365_calls})",
-        promise=f"≤ {most}",
-        kept=run.calls <= most,
-    )
+    return run.calls.row(f"{what}: API calls without {run.polls} polls", most)
 
 
 def cpu_rows(

@@ -10,6 +10,7 @@ import io
 import tempfile
 import time
 import zipfile
+from collections import Counter
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from azure.servicebus.aio import ServiceBusClient
 from azure.storage.blob import ContainerClient
 
+from bench.calls import Calls, app_process, forget_calls
 from bench.memory import PeakMemory, cpu_seconds
 from bench.recorder import Recorder
 from integration.jobs.runner import JobRunner
@@ -28,7 +30,6 @@ from integration.state.blobs import BlobState
 from sandbox.stack import MASTER_KEY, Sandbox
 
 if TYPE_CHECKING:
-    from collections import Counter
     from collections.abc import AsyncIterator, Mapping
 
     from integration.jobs.job import Position, Progress
@@ -44,8 +45,7 @@ class Run:
     """`calls` without `polls`; `cpu` seconds of the app's process; `idle` is what it uses of a second while
     it waits for messages; `peak` its largest resident memory in MB."""
 
-    salesforce_calls: int
-    d365_calls: int
+    calls: Calls
     polls: int
     seconds: float
     cpu: float
@@ -53,10 +53,6 @@ class Run:
     peak: float
     counts: Mapping[str, int]
     operations: Mapping[str, int]
-
-    @property
-    def calls(self) -> int:
-        return self.salesforce_calls + self.d365_calls
 
     @property
     def waiting(self) -> float:
@@ -137,16 +133,13 @@ class VolumeSandbox:
 
     async def _measured(self, start: Any, kind: str) -> Run:
         sandbox = self.sandbox
-        if sandbox.app is None:
-            raise RuntimeError("the app is not running")
+        pid = app_process(sandbox).pid
         (await sandbox.http.get(f"{sandbox.app_url}/api/health")).raise_for_status()
-        pid = sandbox.app.pid
         idle = -cpu_seconds(pid)
         await asyncio.sleep(self.idle_for)
         idle = (idle + cpu_seconds(pid)) / self.idle_for
         salesforce, d365 = sandbox.salesforce.control.calls, sandbox.d365.control.calls
-        salesforce.clear()
-        d365.clear()
+        forget_calls(sandbox)
         before, started = cpu_seconds(pid), time.monotonic()
         with PeakMemory(pid) as peak:
             self._record(on=True)
@@ -154,10 +147,10 @@ class VolumeSandbox:
             state = await self._end_of(kind)
             self._record(on=False)
         seconds, cpu = time.monotonic() - started, cpu_seconds(pid) - before
+        calls = Calls(_without_polls(salesforce).total(), _without_polls(d365).total())
         return Run(
-            sum(_without_polls(salesforce).values()),
-            sum(_without_polls(d365).values()),
-            salesforce.total() + d365.total() - sum(_without_polls(salesforce + d365).values()),
+            calls,
+            Calls.of(sandbox).total - calls.total,
             seconds,
             cpu,
             idle,
@@ -218,9 +211,11 @@ def _tables(package: io.BytesIO) -> list[bytes]:
         return [files.read(name) for name in files.namelist() if name.endswith(".csv")]
 
 
-def _without_polls(calls: Counter[str]) -> dict[str, int]:
-    return {
-        name: count
-        for name, count in calls.items()
-        if not (name.endswith(_POLLS) and not name.startswith("PATCH"))
-    }
+def _without_polls(calls: Counter[str]) -> Counter[str]:
+    return Counter(
+        {
+            name: count
+            for name, count in calls.items()
+            if not (name.endswith(_POLLS) and not name.startswith("PATCH"))
+        }
+    )

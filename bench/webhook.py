@@ -6,8 +6,8 @@ import asyncio
 import time
 from uuid import uuid4
 
-import psutil
-
+from bench.calls import app_process
+from bench.memory import cpu_seconds
 from bench.result import Row
 from sandbox.salesforce.ids import to_18
 from sandbox.stack import Sandbox
@@ -19,15 +19,13 @@ AT_ONCE = 20
 async def rows() -> list[Row]:
     """The flow is parked for a quarter of an hour, so that little but the webhook is measured."""
     async with Sandbox(settings={"FLOW_ACCOUNTS": "off", "RETRY_MAX_DELAY": "900"}) as sandbox:
-        if sandbox.app is None:
-            raise RuntimeError("the app is not running")
-        process = psutil.Process(sandbox.app.pid)
+        app = app_process(sandbox).pid
         await _post(sandbox, 20)
-        before = sum(process.cpu_times()[:2])
+        before = cpu_seconds(app)
         started = time.monotonic()
         await _post(sandbox, CALLS)
         seconds = time.monotonic() - started
-        cpu = sum(process.cpu_times()[:2]) - before
+        cpu = cpu_seconds(app) - before
     return [
         Row(
             f"events per second through the webhook, {AT_ONCE} at once",
