@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from sandbox.stack import Sandbox
 
-_AT_ONCE = 64  # maxConcurrentCallsPerSession of host.json
+_AT_ONCE = 100  # maxConcurrentCallsPerSession of host.json
 _PATIENCE = 0.1  # seconds for more messages of a session
 _USUAL = set(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
 

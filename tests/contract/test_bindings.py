@@ -160,7 +160,9 @@ def test_what_the_broker_gives_up_ends_with_the_dead_letters() -> None:
 def test_the_host_holds_all_buckets_and_settles_by_outcome() -> None:
     options = read_host_json(PROJECT).service_bus
     assert options.max_concurrent_sessions == AppSettings.model_fields["buckets"].default
-    assert options.max_concurrent_calls_per_session == 64
+    # One bucket alone can fill a batch.
+    assert options.max_concurrent_calls_per_session == 100
+    assert AppSettings.model_fields["batch_size"].default == 100
     assert options.prefetch_count == 0  # a prefetched message's lock runs while it waits
     assert options.auto_complete
     assert options.max_auto_lock_renewal == 3600
