@@ -9,42 +9,25 @@ the table itself, which alone says what is wrong with it.
 
 from __future__ import annotations
 
-import hashlib
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Literal, cast
 
-from integration.mapping.cells import cell_text, line_for
-from integration.mapping.values import Comparison, TransformError, canonical
+from integration.mapping.cells import line_for
+from integration.mapping.shapes import NEVER, Shape, digest_of, digest_of_keys, folds_of
+from integration.mapping.values import TransformError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from integration.mapping.cells import Line
-    from integration.mapping.tables import FieldRule, Mapped, MappingTable, Record
+    from integration.mapping.shapes import Texts
+    from integration.mapping.tables import FieldRule, MappingTable, Record
 
 Kind = Literal["text", "number", "checkbox"]  # of a column
-Texts = tuple[str, ...]
-Kept = tuple[Texts, bytes]
-Fold = tuple[int, Callable[[str], str]]  # the place of a text, and what makes its key of comparison
-DIGEST_SIZE = 8
-NEVER = b"\xff" * DIGEST_SIZE  # of a row that cannot be compared: different from everything
 
 _UNCLEAN = re.compile("[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
-_END = "\x1f"  # between two fields of a digest; clean text does not hold it
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """The lines that apply to some records: the target fields kept equal, and those only a creation sets."""
-
-    number: int
-    targets: tuple[str, ...]
-    comparisons: tuple[Comparison, ...]
-    create_only: tuple[str, ...]
-    create_comparisons: tuple[Comparison, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +75,7 @@ class CompiledTable:
 
         self._kept = [group(shape.targets) for shape in self.shapes]
         self._created = [group(shape.create_only) for shape in self.shapes]
-        self._folds = [_folds(shape) for shape in self.shapes]
+        self._folds = [folds_of(shape) for shape in self.shapes]
 
     def _add_shape(self, applying: list[FieldRule]) -> None:
         if applying in self._applying:
@@ -161,7 +144,7 @@ class CompiledTable:
         keys = list(texts)
         for place, fold in self._folds[shape.number]:
             keys[place] = fold(keys[place])
-        return _digest(keys)
+        return digest_of_keys(keys)
 
     def digest(self, shape: Shape, row: Mapping[str, object]) -> bytes:
         """Of a record of the target: that of a source row where nothing is to be written."""
@@ -173,29 +156,6 @@ class CompiledTable:
             return self.digest_of_texts(shape, tuple([text.rstrip() for text in texts]))
         except TransformError:
             return NEVER
-
-
-def kept_of(shape: Shape, mapped: Mapped) -> Kept:
-    """The texts and the digest of a record that the table mapped. Raises KeyError where that has another
-    shape."""
-    values = [mapped.values[name] for name in shape.targets]
-    texts = tuple(cell_text(*pair) for pair in zip(values, shape.comparisons, strict=True))
-    return texts, digest_of(shape, values)
-
-
-def created_of(shape: Shape, mapped: Mapped) -> Texts:
-    """What `CompiledTable.created` gives. Raises KeyError as `kept_of`."""
-    values = [mapped.create_only[name] for name in shape.create_only]
-    return tuple(cell_text(*pair) for pair in zip(values, shape.create_comparisons, strict=True))
-
-
-def digest_of(shape: Shape, values: Sequence[object]) -> bytes:
-    """Of values in the order of the shape's targets."""
-    try:
-        pairs = zip(values, shape.comparisons, strict=True)
-        return _digest([canonical(value, comparison) for value, comparison in pairs])
-    except TransformError:
-        return NEVER
 
 
 def _texts(lines: _Lines, rows: Sequence[Sequence[str]]) -> list[Texts | None]:
@@ -231,24 +191,6 @@ def _unclean(columns: Sequence[Sequence[str]]) -> set[int]:
 
 def _is_clean(values: Sequence[str]) -> bool:
     return not _UNCLEAN.search("\n".join(values))
-
-
-def _folds(shape: Shape) -> list[Fold]:
-    """Where the key of comparison is not the text itself."""
-    folds: list[Fold] = []
-    for place, comparison in enumerate(shape.comparisons):
-        if comparison == "ignore-case":
-            folds.append((place, str.casefold))
-        elif comparison == "number":
-            folds.append((place, lambda text: canonical(text, "number")))
-        elif comparison == "date":
-            folds.append((place, lambda text: canonical(text, "date")))
-    return folds
-
-
-def _digest(keys: Sequence[str]) -> bytes:
-    text = _END.join(keys).encode("utf-8", "surrogatepass")
-    return hashlib.blake2b(text, digest_size=DIGEST_SIZE).digest()
 
 
 def _reader(kind: Kind) -> Callable[[str], object]:

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from integration.mapping.accounts import OPTIONAL_SOURCES
 from integration.mapping.cells import cell_text
-from integration.mapping.compiled import NEVER, CompiledTable, created_of, digest_of, kept_of
+from integration.mapping.compiled import CompiledTable
 from integration.mapping.contacts import contact_mapping
 from integration.mapping.customisation import load_customisation
+from integration.mapping.shapes import NEVER, created_of, digest_of, kept_of
 from integration.mapping.values import Comparison, TransformError, canonical, same
 from tests.unit.mapping_support import FOUR_FIELDS, accounts_of
 

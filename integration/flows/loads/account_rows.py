@@ -19,7 +19,7 @@ from integration.flows.gone.decisions import is_blank
 from integration.flows.loads.definition import WholeRun
 from integration.flows.outcomes import Skipped
 from integration.flows.reading import key_of
-from integration.mapping.compiled import created_of, kept_of
+from integration.mapping.shapes import created_of, kept_of
 from integration.mapping.tables import FieldProblem
 
 if TYPE_CHECKING:
@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from integration.flows.loads.findings import Findings
     from integration.flows.match_book import Approved
     from integration.mapping.accounts import AccountMapping
-    from integration.mapping.compiled import CompiledTable, Kept, Shape, Texts
+    from integration.mapping.compiled import CompiledTable
+    from integration.mapping.shapes import Kept, Shape, Texts
     from integration.state.key_index import IndexPart
 
 

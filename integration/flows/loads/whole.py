@@ -14,7 +14,7 @@ from integration.flows.loads.keys import to_source
 from integration.flows.loads.lines import key_set, keys_of
 from integration.flows.loads.pages import next_page
 from integration.flows.loads.parts import has_time, progress, to
-from integration.mapping.compiled import DIGEST_SIZE
+from integration.mapping.shapes import DIGEST_SIZE
 from integration.state.key_index import IndexPart, KeyIndex
 
 if TYPE_CHECKING:
