@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import TYPE_CHECKING, Any, cast
 
+from integration.errors import RecordBusy
 from integration.flows.accounts import AccountFlow
 from integration.flows.contacts import ContactFlow
 from integration.flows.context import FlowContext
@@ -156,7 +157,10 @@ class GoneWorld:
                 assert outcome.key != key, "a circle"
                 outcomes[key] = await self.tell(outcome.key, name=name)
             elif isinstance(outcome, Failed):
-                await self._end(key, outcome.error, name)
+                if isinstance(outcome.error, RecordBusy) and len(keys) > 1:
+                    outcomes[key] = await self.tell(key, name=name)  # its next attempt
+                else:
+                    await self._end(key, outcome.error, name)
         return outcomes[keys[0]]
 
     async def _end(self, key: str, error: Exception, name: str) -> None:

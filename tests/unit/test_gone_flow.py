@@ -269,6 +269,25 @@ async def test_several_customers_of_the_merged_account_are_for_a_person() -> Non
     assert len(world.customers()) == 2
 
 
+@pytest.mark.parametrize("together", [(FIRST, SECOND), (THIRD, SECOND, FIRST)])
+async def test_of_two_accounts_merged_into_a_third_one_alone_gives_it_its_customer(
+    together: tuple[str, ...],
+) -> None:
+    """One merge of three accounts: its hints are handled in one batch."""
+    world = GoneWorld()
+    world.account(FIRST, "US-1")
+    world.account(SECOND, "US-2")
+    world.account(THIRD)
+    world.org.merge("Account", FIRST, THIRD)
+    world.org.merge("Account", SECOND, THIRD)
+    await world.tell(*together)
+    customer = world.customer(THIRD)
+    assert world.org.tables["Account"][THIRD][NUMBER_FIELD] == customer["CustomerAccount"]
+    [other] = {"US-1", "US-2"} - {customer["CustomerAccount"]}
+    alias = (await world.aliases.find([f"usmf|{other}"]))[f"usmf|{other}"]
+    assert (alias.account, alias.into) == (THIRD, f"usmf|{customer['CustomerAccount']}")
+
+
 async def test_the_alias_knows_the_survivors_number_and_follows_later_merges() -> None:
     world = GoneWorld()
     for key, number in ((FIRST, "US-1"), (SECOND, "US-2"), (THIRD, "US-3")):

@@ -20,6 +20,7 @@ STEPS = st.one_of(
     st.tuples(st.just("tell"), ANY, ANY),
 )
 REPORTS = {"deleted-in-salesforce", "merged-customers"}
+OPEN = "number-of-other-account"  # raised with each hint, until a person decides
 
 
 async def apply(world: GoneWorld, step: tuple[str, str, str], happened: Counter[str]) -> None:
@@ -42,6 +43,11 @@ def state(world: GoneWorld) -> list[tuple[str, str, str]]:
         (row["CustomerAccount"], row["SalesforceAccountId"], row.get("OnHoldStatus", ""))
         for row in world.customers()
     )
+
+
+def once(world: GoneWorld) -> int:
+    """Reviews that are told once."""
+    return sum(end.reason != OPEN for _, end in world.reviews)
 
 
 @settings(max_examples=150, deadline=None)
@@ -69,6 +75,12 @@ async def test_customers_are_neither_lost_nor_doubled(
     assert {f"US-{KEYS.index(key) + 1}" for key in linked} <= set(numbers)  # none is lost
     live, gone = world.org.tables["Account"], world.org.bin["Account"]
     for key, row in live.items():
+        if not world.customers(key):
+            # Merged, so its customer went to another; that was deleted, and this one came back with its number.
+            [named] = [c for c in world.customers() if c["CustomerAccount"] == row[NUMBER_FIELD]]
+            assert named["SalesforceAccountId"] in gone
+            assert world.reasons(key)[-1] == OPEN
+            continue
         [customer] = world.customers(key)  # told, so it has one; and one only
         assert row[NUMBER_FIELD] == customer["CustomerAccount"]
         assert customer.get("OnHoldStatus", "No") in ("No", "")  # a block was taken back
@@ -86,11 +98,11 @@ async def test_customers_are_neither_lost_nor_doubled(
     for key, count in reports.items():
         assert count <= happened[key], "told more than once"
 
-    before, told = state(world), len(world.reviews)
+    before, told = state(world), once(world)
     writes = world.d365.calls["write"]
     for key in reversed(last):
         await world.tell(key)
-    assert (state(world), len(world.reviews)) == (before, told)  # handling it again changes nothing
+    assert (state(world), once(world)) == (before, told)  # handling it again changes nothing
     assert world.d365.calls["write"] == writes
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from integration.errors import RecordBusy
 from integration.flows.gone.decisions import Lifting, Marking
 from integration.flows.gone.merge_decisions import Aliasing, Joining
 
@@ -64,6 +65,7 @@ class GoneWriter:
             survivors = {key: each.follow.key for key, each in joins.items()}
             held = await self._holds.held(self._live.name, set(survivors.values()))
             answers |= {key: held[each] for key, each in survivors.items() if each in held}
+        answers |= _one_each({key: each for key, each in joins.items() if key not in answers})
         for key, marking in marks.items():
             await self._notes.save(self._holders.object, key, marking.mark)
         writes: dict[str, Write] = {**marks, **joins}
@@ -101,3 +103,19 @@ class GoneWriter:
                 for number in each.aliases:
                     await self._aliases.drop(number)
         return answers
+
+
+def _one_each(joins: Mapping[str, Joining]) -> Answers:
+    """Of several records merged into the same one only the first gives it what it has: the others were
+    judged when it had nothing yet."""
+    answers: Answers = {}
+    taken: set[str] = set()
+    for key, each in joins.items():
+        survivor = each.follow.key
+        if survivor in taken:
+            text = (
+                f"another record merged into {survivor} is being joined with it; this one is next"
+            )
+            answers[key] = RecordBusy(text, reason="merge-under-way")
+        taken.add(survivor)
+    return answers
