@@ -76,7 +76,7 @@ async def test_customers_are_neither_lost_nor_doubled(
     live, gone = world.org.tables["Account"], world.org.bin["Account"]
     for key, row in live.items():
         if not world.customers(key):
-            # Merged, so its customer went to another; that was deleted, and this one came back with its number.
+            # Its customer went to another by a merge; that was deleted, and it came back with the number.
             [named] = [c for c in world.customers() if c["CustomerAccount"] == row[NUMBER_FIELD]]
             assert named["SalesforceAccountId"] in gone
             assert world.reasons(key)[-1] == OPEN
