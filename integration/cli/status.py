@@ -43,11 +43,20 @@ async def status(
                 out.fresh_page()
                 _show(out, found)
                 out.flush()
-                await asyncio.sleep(every)
+                await _pause(every)
         found = await read_status(app)
     out.document(found.document)
     _show(out, found)
     return DONE if found.is_well else FAILED
+
+
+async def _pause(seconds: float) -> None:
+    """Ends also after a Ctrl-C that came while something was read: `asyncio.wait_for` of Python 3.11, which
+    the libraries use, swallows a cancellation that meets its result."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
+    await asyncio.sleep(seconds)
 
 
 def _show(out: Output, found: Status) -> None:
