@@ -5,7 +5,6 @@ Accounts and contacts go through their load, which counts first and then chooses
 reconciliation of invoices alone. What runs already is followed, so the command can be given again any time.
 """
 
-import asyncio
 import re
 from collections import Counter
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from integration.cli.command import command
 from integration.cli.jobs import started
 from integration.cli.options import Why, Yes
 from integration.cli.output import Output
+from integration.cli.pausing import pause
 from integration.cli.problems import DONE, WrongUse
 from integration.cli.running import running_app
 from integration.deadline import deadline
@@ -163,7 +163,7 @@ async def _inline(app: "App", out: Output, kind: str, params: dict[str, Any]) ->
             position, done = progress.position, progress.done
             counts.update(progress.counts)
             bar.to(f"{position.get('phase', '')}  {following.counted(counts)}")
-            await asyncio.sleep(0 if done else progress.delay)
+            await pause(0 if done else progress.delay)
     out.document({"dry_run": {"kind": kind, "counts": dict(counts)}})
     out.facts([("dry run", kind), ("counts", following.counted(counts) or "nothing differs")])
     out.line("nothing was written")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from integration.cli.pausing import pause
 from integration.cli.problems import DONE, FAILED, CommandFailed
 from integration.cli.veil import veiled, veiled_document
 from integration.jobs import kinds
@@ -58,7 +58,7 @@ async def follow(app: App, out: Output, kind: str, job: str) -> JobState:
             if late > _SILENT and not told:
                 told = True
                 out.say("the job has not gone on for minutes; does the app run? (`status`)")
-            await asyncio.sleep(POLL)
+            await pause(POLL)
             state = await load(app, kind, job)
     return state
 

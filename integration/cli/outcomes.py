@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 import time
 from collections import Counter
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from integration.cli.pausing import pause
 from integration.flows.batcher import COALESCED
 from integration.state.replies import WAITING, Replies
 
@@ -69,7 +69,7 @@ class Outcomes:
                 bar.to(_sentence(known.values()), total - len(open_))
                 if not open_ or time.monotonic() > until:
                     break
-                await asyncio.sleep(POLL)
+                await pause(POLL)
         return known
 
     async def forget(self) -> None:

@@ -1,6 +1,5 @@
 """`status`: what works, what waits and since when; the first command at three in the morning."""
 
-import asyncio
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -9,6 +8,7 @@ import typer
 from integration.cli.command import command
 from integration.cli.following import counted, duration
 from integration.cli.output import Column, Output
+from integration.cli.pausing import pause
 from integration.cli.problems import DONE, FAILED, WrongUse
 from integration.cli.running import running_app
 from integration.cli.status_reading import JOBS, Status, read_status
@@ -43,20 +43,11 @@ async def status(
                 out.fresh_page()
                 _show(out, found)
                 out.flush()
-                await _pause(every)
+                await pause(every)
         found = await read_status(app)
     out.document(found.document)
     _show(out, found)
     return DONE if found.is_well else FAILED
-
-
-async def _pause(seconds: float) -> None:
-    """Ends also after a Ctrl-C that came while something was read: `asyncio.wait_for` of Python 3.11, which
-    the libraries use, swallows a cancellation that meets its result."""
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError
-    await asyncio.sleep(seconds)
 
 
 def _show(out: Output, found: Status) -> None:

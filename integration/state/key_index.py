@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _HASH, _COMPANY, _NUMBER = 12, 4, 24
 _HEAD = _HASH + _COMPANY + _NUMBER
+_FULL = 4_000_000  # bytes of a part
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +50,9 @@ class IndexPart:
         for digest in digests:
             self._rows += digest
 
-    def __len__(self) -> int:
-        return len(self._rows)
+    @property
+    def is_full(self) -> bool:
+        return len(self._rows) > _FULL
 
     def to_bytes(self) -> bytes:
         return bytes(self._rows)

@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 
     _Batches = AsyncGenerator[tuple[int, list[tuple[str, ...]]], None]
 
-_PART = 4_000_000  # bytes
-
 
 async def exports_of(parts: Parts, run: WholeRun) -> list[Position]:
     """One per company where the target is so large that packages are worth while; none otherwise."""
@@ -87,7 +85,7 @@ async def _read(parts: Parts, position: Position, run: WholeRun, url: str) -> No
                     position["exported"] += 1
             if not has_time():
                 break
-            if len(index) > _PART:
+            if index.is_full:
                 await found.put(EXPORTED, index.to_bytes())
                 index = IndexPart()
         else:

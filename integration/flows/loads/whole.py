@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from integration.flows.loads.parts import Parts
     from integration.jobs.job import Position, Progress
 
-_PART = 4_000_000  # bytes
-
 
 async def target(parts: Parts, position: Position) -> Progress:
     run = await _prepared(parts, position)
@@ -43,7 +41,7 @@ async def target(parts: Parts, position: Position) -> Progress:
         for row in rows:
             run.index(row, index)
         position["after"] = after
-        if after is None or not has_time() or len(index) > _PART:
+        if after is None or not has_time() or index.is_full:
             break
     await found.put(INDEX, index.to_bytes())
     if after is not None:
